@@ -1,0 +1,207 @@
+"""A raw file in, two Parquet files out: the kept rows in the canonical schema, and the rejected ones.
+
+Blocks are parsed and cleaned in threads while this one unpacks and writes; they are written in the
+file's order, so that the same raw file gives the same bytes every time.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from taxi_assets.cleaning import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
+from taxi_assets.datasets import Dataset
+from taxi_assets.duplicates import count_shadows, find_duplicates
+from taxi_assets.errors import SettingsError
+from taxi_assets.manifest import METADATA_KEY, Manifest, Totals
+from taxi_assets.reading import BATCH_ROWS, Block, open_raw
+from taxi_assets.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
+from taxi_assets.schemas import CONTRACT_VERSION
+
+ROW_GROUP_ROWS = 1 << 18
+THREADS = 2
+BLOCKS_IN_FLIGHT = 4
+
+
+def clean_file(
+    raw: Path,
+    dataset: Dataset,
+    month: date,
+    folder: Path,
+    *,
+    rules_off: Sequence[str] = (),
+    source: str = "",
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Path, Path, Manifest]:
+    """Clean a raw file into `kept.parquet` and `rejected.parquet` in `folder`.
+
+    `progress` is told the number of raw rows done, now and then. Memory does not grow with the
+    file; the folder needs room for the results and 24 bytes a row.
+
+    Raises:
+        BadFileError, ContractError: see `open_raw`.
+        SettingsError: `rules_off` names a rule that does not exist or cannot be switched off.
+    """
+    off = _checked_rules(dataset, rules_off)
+    reader = open_raw(raw, dataset)
+    present = {column.name for column in reader.layout.columns if column is not None}
+    columns = [name for name in dataset.schema.names if name in present]
+    manifest = Manifest(
+        dataset=dataset.name,
+        month=month,
+        contract_version=CONTRACT_VERSION,
+        raw_file=raw.name,
+        raw_sha256=sha256_of(raw),
+        raw_rows=0,
+        layout=f"{reader.layout.format}, {len(reader.layout.header)} columns",
+        source=source,
+        rejected=dict.fromkeys(dataset.rule_names, 0),
+        doubtful=dict.fromkeys((doubt.name for doubt in dataset.doubts), 0),
+        rules_off=sorted(off),
+        kept=Totals(),
+    )
+    kept_path, rejected_path, keys_path = (folder / name for name in ("kept.parquet", "rejected.parquet", "keys"))
+    rejected_numbers: list[NDArray[np.int64]] = []
+    with _Writer(rejected_path, REJECTED_SCHEMA) as rejects:
+        rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
+        with _Writer(kept_path, dataset.schema.arrow) as kept, keys_path.open("wb") as keys:
+            for block in _in_order(reader.blocks(), lambda b: clean_block(b, dataset, month, columns, off)):
+                numbers = block.numbers + manifest.raw_rows + 1
+                rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
+                rejected_numbers.append(numbers)
+                kept.write(block.kept)
+                block.keys.tofile(keys)
+                _count(block, manifest)
+                if progress is not None:
+                    progress(manifest.raw_rows)
+            keys.flush()
+            if SHADOW in manifest.doubtful:
+                manifest.doubtful[SHADOW] = count_shadows(keys_path, manifest.kept.rows)
+            again = None if DUPLICATE in off else find_duplicates(keys_path, manifest.kept.rows)
+            if again is None:
+                kept.metadata = {METADATA_KEY: manifest.to_json()}
+        if again is not None:
+            numbers = _row_numbers(np.flatnonzero(again), np.concatenate(rejected_numbers))
+            _drop(again, numbers, kept_path, rejects, dataset, manifest)
+    keys_path.unlink()
+    return kept_path, rejected_path, manifest
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked_rules(dataset: Dataset, rules_off: Sequence[str]) -> frozenset[str]:
+    can = [name for name in dataset.rule_names if name != UNREADABLE]
+    wrong = [name for name in rules_off if name not in can]
+    if wrong:
+        raise SettingsError(f"{wrong[0]!r} is no rule that {dataset.name} can switch off; those are {', '.join(can)}.")
+    return frozenset(rules_off)
+
+
+def _in_order(blocks: Iterator[Callable[[], Block]], clean: Callable[[Block], CleanBlock]) -> Iterator[CleanBlock]:
+    """Clean blocks in threads; only a few are in flight, so that memory is bounded."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[Future[CleanBlock]] = deque()
+        try:
+            for read in blocks:
+                if len(waiting) == BLOCKS_IN_FLIGHT:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(_chain, read, clean))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _chain(read: Callable[[], Block], clean: Callable[[Block], CleanBlock]) -> CleanBlock:
+    return clean(read())
+
+
+def _count(block: CleanBlock, manifest: Manifest) -> None:
+    manifest.raw_rows += block.count
+    for reason, count in Counter(block.reasons).items():
+        manifest.rejected[reason] += count
+    for doubt, count in block.doubtful.items():
+        manifest.doubtful[doubt] += count
+    manifest.kept.merge(block.totals)
+
+
+def _drop(
+    again: Mask, numbers: NDArray[np.int64], kept_path: Path, rejects: "_Writer", dataset: Dataset, manifest: Manifest
+) -> None:
+    """Move duplicates from the kept rows to the rejected ones, in a second pass that most months are spared."""
+    manifest.rejected[DUPLICATE] = len(numbers)
+    manifest.kept = Totals()
+    unique_path = kept_path.with_name("unique.parquet")
+    at = moved = 0
+    with _Writer(unique_path, dataset.schema.arrow) as unique:
+        for batch in pq.ParquetFile(kept_path).iter_batches(BATCH_ROWS):
+            drop = again[at : at + batch.num_rows]
+            kept = batch.filter(pa.array(~drop))
+            unique.write(kept)
+            manifest.kept.add(kept, dataset.schema)
+            # An exact duplicate's values are those of the row that stays.
+            values = [json.dumps(row, default=str) for row in batch.filter(pa.array(drop)).to_pylist()]
+            rows = numbers[moved : moved + len(values)]
+            rejects.write(rejected_batch(manifest.month, rows, [DUPLICATE] * len(values), values))
+            at, moved = at + batch.num_rows, moved + len(values)
+        unique.metadata = {METADATA_KEY: manifest.to_json()}
+    os.replace(unique_path, kept_path)
+
+
+def _row_numbers(positions: NDArray[np.int64], rejected: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions among the kept rows, from 0, as positions in the raw file, from 1.
+
+    `rejected` are the numbers of the rejected rows in rising order: before the i-th of them stand
+    its number less i less 1 kept ones.
+    """
+    kept_before = rejected - np.arange(len(rejected)) - 1
+    return positions + np.searchsorted(kept_before, positions, side="right") + 1
+
+
+class _Writer:
+    """A Parquet file written in row groups of a fixed size; `metadata` is added when it is closed."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.metadata: dict[bytes | str, str] = {}
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            self._write_group()
+            self._writer.add_key_value_metadata(self.metadata)
+        self._writer.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows."""
+        if not batch.num_rows:
+            return
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= ROW_GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema))
+        self._waiting, self._rows = [], 0

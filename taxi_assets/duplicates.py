@@ -1,0 +1,133 @@
+"""Exact duplicates and shadow rows of a whole month, found in bounded memory.
+
+While the rows stream, three 64-bit keys a kept row go to a file on disk: two hashes of all its
+values, and one of what a shadow row shares with its double. Afterwards the file is gone through in
+buckets of about a million rows. Two rows count as equal when both hashes are: with 128 bits, a
+chance match within the largest month has a probability below 1e-23.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from taxi_assets.rules import Mask, Rows
+
+Hash = NDArray[np.uint64]
+
+KEY = np.dtype([("a", "u8"), ("b", "u8"), ("shadow", "u8")])
+BUCKET_ROWS = 1 << 20
+CHUNK_ROWS = 1 << 18
+
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+_A = np.uint64(0xBF58476D1CE4E5B9)
+_B = np.uint64(0x94D049BB133111EB)
+_SHIFT = np.uint64(29)
+SHADOW_SHARED = ("pickup_datetime", "dropoff_datetime", "pickup_location_id", "dropoff_location_id", "total_amount")
+SHADOW_EMPTY = ("passenger_count", "rate_code", "store_and_fwd_flag")
+
+
+def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> NDArray[np.void]:
+    """The keys of a batch, dtype `KEY`; `columns` are those that the file has, the same for all its batches.
+
+    The lowest bit of the shadow key says whether the meter's fields are filled; without `shadows`
+    it is 0.
+    """
+    rows = Rows(batch)
+    keys = np.zeros(len(rows), KEY)
+    bits = {name: _bits(batch, rows, name) for name in columns}
+    keys["a"] = _mix(bits, columns, len(rows), _A)
+    keys["b"] = _mix(bits, columns, len(rows), _B)
+    if shadows:
+        filled = ~_all_null(rows, SHADOW_EMPTY)
+        keys["shadow"] = (_mix(bits, SHADOW_SHARED, len(rows), _A) & ~np.uint64(1)) | filled
+    return keys
+
+
+def _bits(batch: pa.RecordBatch, rows: Rows, name: str) -> Hash:
+    """The column's values as 64-bit words, equal when the values are."""
+    column = batch.column(name)
+    if pa.types.is_string(column.type):
+        coded = column.dictionary_encode()
+        words = [
+            int.from_bytes(hashlib.blake2b(v.encode(), digest_size=8).digest()) for v in coded.dictionary.to_pylist()
+        ]
+        words_array = np.array([*words, 0], np.uint64)
+        bits = words_array[coded.indices.fill_null(len(words)).to_numpy()]
+    else:
+        values = rows.values(name)
+        # Adding zero makes one of the two zeros that floats have.
+        bits = (values + 0.0).view(np.uint64) if values.dtype == np.float64 else values.astype(np.uint64)
+    nulls = rows.nulls(name)
+    return bits if nulls is None else np.where(nulls, _NULL, bits)
+
+
+def _mix(bits: dict[str, Hash], names: tuple[str, ...] | list[str], rows: int, multiplier: np.uint64) -> Hash:
+    mixed = np.full(rows, _NULL, np.uint64)
+    for name in names:
+        mixed ^= bits[name]
+        mixed *= multiplier
+        mixed ^= mixed >> _SHIFT
+    return mixed
+
+
+def _all_null(rows: Rows, names: tuple[str, ...]) -> Mask:
+    empty = np.ones(len(rows), np.bool_)
+    for name in names:
+        nulls = rows.nulls(name)
+        empty &= False if nulls is None else nulls
+    return empty
+
+
+def find_duplicates(path: Path, rows: int) -> Mask | None:
+    """Which kept rows equal an earlier one, by position; None when none do."""
+    found: Mask | None = None
+    for keys, positions in _repeated(path, rows, "a"):
+        order = np.lexsort((positions, keys["b"], keys["a"]))
+        keys, positions = keys[order], positions[order]
+        again = (keys["a"][1:] == keys["a"][:-1]) & (keys["b"][1:] == keys["b"][:-1])
+        if again.any():
+            found = np.zeros(rows, np.bool_) if found is None else found
+            found[positions[1:][again]] = True
+    return found
+
+
+def count_shadows(path: Path, rows: int) -> int:
+    """Rows with the meter's fields empty that have a double with them filled."""
+    count = 0
+    for keys, _ in _repeated(path, rows, "shadow"):
+        shared, filled = keys["shadow"] >> np.uint64(1), keys["shadow"] & np.uint64(1) == 1
+        count += int(np.isin(shared[~filled], shared[filled]).sum())
+    return count
+
+
+def _repeated(path: Path, rows: int, field: str) -> Iterator[tuple[NDArray[np.void], NDArray[np.int64]]]:
+    """Keys whose field (its lowest bit aside) comes more than once, with positions, in buckets."""
+    buckets = rows // BUCKET_ROWS + 1
+    for bucket in range(buckets):
+        values = np.concatenate([v[v % buckets == bucket] for v in _field(path, field)] or [np.zeros(0, np.uint64)])
+        values.sort()
+        repeated = values[1:][values[1:] == values[:-1]]
+        if not len(repeated):
+            continue
+        keys, positions = [], []
+        for start, chunk in enumerate(_chunks(path)):
+            at = np.flatnonzero(np.isin(chunk[field] >> np.uint64(1), repeated))
+            keys.append(chunk[at])
+            positions.append(at + start * CHUNK_ROWS)
+        yield np.concatenate(keys), np.concatenate(positions)
+
+
+def _field(path: Path, field: str) -> Iterator[Hash]:
+    return (chunk[field] >> np.uint64(1) for chunk in _chunks(path))
+
+
+def _chunks(path: Path) -> Iterator[NDArray[np.void]]:
+    file: BinaryIO
+    with path.open("rb") as file:
+        while len(chunk := np.fromfile(file, KEY, CHUNK_ROWS)):
+            yield chunk

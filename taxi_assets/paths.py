@@ -1,0 +1,22 @@
+"""Names of objects in the lake; a local copy of an object lies under the same name in the cache folder."""
+
+from datetime import date
+
+from taxi_assets.months import month_text
+
+PENDING = "pending/"
+
+
+def raw_prefix(dataset: str) -> str:
+    """Prefix of a dataset's raw files; each keeps the name it was published under."""
+    return f"raw/{dataset}/"
+
+
+def clean_object(dataset: str, month: date) -> str:
+    """Object of a month's kept rows."""
+    return f"clean/{dataset}/{dataset}_trips_{month_text(month)}.parquet"
+
+
+def rejected_object(dataset: str, month: date) -> str:
+    """Object of a month's rejected rows."""
+    return f"rejected/{dataset}/{dataset}_rejected_{month_text(month)}.parquet"

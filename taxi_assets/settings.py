@@ -1,0 +1,155 @@
+"""The only reader of the environment: every `TAXI_*` variable, its default and its check.
+
+Secrets are not kept here: a `Settings` says only whether the variable that holds one is set, so
+that it can be printed whole.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from taxi_assets.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+LOCAL_PROJECT = "taxi-local"
+LOCAL_BUCKET = "taxi-local"
+# A UNIX socket's whole path holds at most 107 bytes, of which PostgreSQL's file name takes 17.
+MAX_SOCKET_DIR_BYTES = 90
+
+VARIABLES: Mapping[str, str] = {
+    "TAXI_ENV": "`local` (default: everything runs on this machine) or `cloud`",
+    "TAXI_SOURCE": "`sample`, or comma-separated URL templates with {dataset} and {month}",
+    "TAXI_DATA_DIR": "folder of all local state, `.taxi` in the project by default",
+    "TAXI_POSTGRES_URL": "the warehouse database, postgresql://user:password@host:port/database",
+    "TAXI_GCP_PROJECT": "Google Cloud project",
+    "TAXI_GCS_BUCKET": "bucket of the lake",
+    "TAXI_BIGQUERY_DATASET": "BigQuery dataset of the tables, `taxi` by default",
+    "TAXI_BIGQUERY_LOCATION": "location of that dataset, `US` by default",
+    "TAXI_UI_PORT": "port of the local Dagster UI, 3000 by default",
+    "TAXI_GCS_PORT": "port of the local storage emulator, 9023 by default",
+    "TAXI_BIGQUERY_PORT": "port of the local BigQuery emulator, 9050 by default",
+    "TAXI_BIGQUERY_GRPC_PORT": "second (gRPC) port of the local BigQuery emulator, 9060 by default",
+    "TAXI_SAMPLE_ROWS": "rows in each month of the sample source; by default it depends on the month",
+}
+
+PORT_DEFAULTS: Mapping[str, int] = {
+    "TAXI_UI_PORT": 3000,
+    "TAXI_GCS_PORT": 9023,
+    "TAXI_BIGQUERY_PORT": 9050,
+    "TAXI_BIGQUERY_GRPC_PORT": 9060,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, checked; no field holds a secret."""
+
+    env: str
+    source: str
+    source_is_set: bool
+    data_dir: Path
+    postgres_url_is_set: bool
+    gcp_project: str | None
+    gcs_bucket: str | None
+    bigquery_dataset: str
+    bigquery_location: str
+    storage_emulator_host: str | None
+    bigquery_emulator_host: str | None
+    ui_port: int
+    gcs_port: int
+    bigquery_port: int
+    bigquery_grpc_port: int
+    sample_rows: int | None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read and check all variables.
+
+        Raises:
+            SettingsError: a `TAXI_*` name that is not known, or a value that is not allowed.
+        """
+        unknown = sorted(name for name in environ if name.startswith("TAXI_") and name not in VARIABLES)
+        if unknown:
+            raise SettingsError(
+                f"{unknown[0]} is set but is no setting of this project. Known are: {', '.join(VARIABLES)}."
+            )
+        env = environ.get("TAXI_ENV") or "local"
+        if env not in ("local", "cloud"):
+            raise SettingsError(f"TAXI_ENV is {env!r}; it can be `local` or `cloud`.")
+        local = env == "local"
+        ports = {name: _port(environ, name) for name in PORT_DEFAULTS}
+        return cls(
+            env=env,
+            source=_source(environ, local),
+            source_is_set=bool(environ.get("TAXI_SOURCE")),
+            data_dir=Path(environ.get("TAXI_DATA_DIR") or PROJECT_ROOT / ".taxi").expanduser().absolute(),
+            postgres_url_is_set=bool(environ.get("TAXI_POSTGRES_URL")),
+            gcp_project=environ.get("TAXI_GCP_PROJECT") or (LOCAL_PROJECT if local else None),
+            gcs_bucket=environ.get("TAXI_GCS_BUCKET") or (LOCAL_BUCKET if local else None),
+            bigquery_dataset=environ.get("TAXI_BIGQUERY_DATASET") or "taxi",
+            bigquery_location=environ.get("TAXI_BIGQUERY_LOCATION") or "US",
+            storage_emulator_host=environ.get("STORAGE_EMULATOR_HOST")
+            or (f"http://127.0.0.1:{ports['TAXI_GCS_PORT']}" if local else None),
+            bigquery_emulator_host=environ.get("BIGQUERY_EMULATOR_HOST")
+            or (f"http://127.0.0.1:{ports['TAXI_BIGQUERY_PORT']}" if local else None),
+            ui_port=ports["TAXI_UI_PORT"],
+            gcs_port=ports["TAXI_GCS_PORT"],
+            bigquery_port=ports["TAXI_BIGQUERY_PORT"],
+            bigquery_grpc_port=ports["TAXI_BIGQUERY_GRPC_PORT"],
+            sample_rows=_positive(environ, "TAXI_SAMPLE_ROWS"),
+        )
+
+    @property
+    def socket_dir(self) -> Path:
+        """Folder of the local PostgreSQL's UNIX socket: in the data folder unless its path is too long."""
+        inside = self.data_dir / "run"
+        if len(os.fsencode(inside)) <= MAX_SOCKET_DIR_BYTES:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"taxi-{digest}"
+
+    def local_postgres_url(self, database: str, driver: str = "postgresql") -> str:
+        """URL of a database on the local PostgreSQL; it has no password, the socket's folder guards it."""
+        return f"{driver}://postgres@/{database}?host={quote(str(self.socket_dir))}"
+
+
+def _source(environ: Mapping[str, str], local: bool) -> str:
+    source = environ.get("TAXI_SOURCE")
+    if not source:
+        # TLC's own address for every month; a cloud deployment must never load samples by omission.
+        return "sample" if local else TLC_SOURCE
+    if source == "sample":
+        return source
+    for template in source.split(","):
+        template = template.strip()
+        if not template.startswith(("https://", "http://", "file://")):
+            raise SettingsError(
+                "TAXI_SOURCE has an entry that is neither `sample` nor begins with https://, http:// or file://."
+            )
+        if "{month}" not in template.rsplit("/", 1)[-1]:
+            raise SettingsError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
+    return source
+
+
+TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
+
+
+def _port(environ: Mapping[str, str], name: str) -> int:
+    port = _positive(environ, name) or PORT_DEFAULTS[name]
+    if port > 65535:
+        raise SettingsError(f"{name} is {port}; a port is at most 65535.")
+    return port
+
+
+def _positive(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SettingsError(f"{name} is {text!r}; it must be a whole number above 0.")
+    return int(text)
