@@ -1,0 +1,47 @@
+"""The month in BigQuery."""
+
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+
+from taxi_assets.assets.common import asset_arguments, failures, month_of, published_month
+from taxi_assets.assets.metadata import column_schema
+from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
+from taxi_assets.datasets import Dataset
+from taxi_assets.resources.bigquery import BigQueryWarehouse
+from taxi_assets.resources.lake import LakeResource
+
+
+def build_bigquery_table(dataset: Dataset) -> AssetsDefinition:
+    """The asset `<dataset>/bigquery_table`."""
+
+    @asset(
+        **asset_arguments(dataset, "bigquery_table", pool="bigquery", kinds={"bigquery", "table"}),
+        deps=[[dataset.name, "gcs_object"]],
+        check_specs=[spec.of([dataset.name, "bigquery_table"]) for spec in WAREHOUSE_CHECKS],
+        metadata={"dagster/column_schema": column_schema(dataset.schema)},
+        description=f"""{dataset.title}: one row a trip, in the BigQuery table `{dataset.name}_trips`.
+
+Loaded from the month's object into a staging table, compared with the lake (rows, sums of the money columns, first
+and last pickup), then published in one transaction that deletes the month and inserts it anew. A rerun replaces
+the month; a failed one leaves what was there.""",
+    )
+    def bigquery_table(
+        context: AssetExecutionContext, lake: LakeResource, bigquery: BigQueryWarehouse
+    ) -> MaterializeResult:
+        month = month_of(context)
+        with failures(context):
+            kept, manifest = published_month(lake, dataset, month)
+            bigquery.replace_month(dataset, month, kept.uri, manifest)
+            checks = check_warehouse(bigquery.month_totals(dataset, month), manifest)
+        context.log.info("%s rows published in %s", f"{manifest.kept.rows:,}", bigquery.table(dataset))
+        return MaterializeResult(
+            metadata={
+                "dagster/table_name": bigquery.table(dataset),
+                "dagster/partition_row_count": manifest.kept.rows,
+                "loaded_from": kept.uri,
+                "raw_sha256": manifest.raw_sha256,
+                "source": manifest.source,
+            },
+            check_results=checks,
+        )
+
+    return bigquery_table

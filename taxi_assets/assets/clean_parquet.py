@@ -1,0 +1,141 @@
+"""The month in the canonical schema, and what the rules rejected."""
+
+import os
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    Config,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+from pydantic import Field
+
+from taxi_assets.assets.common import CODE_VERSION, asset_arguments, failures, month_of, newest_raw
+from taxi_assets.assets.metadata import column_schema, counts_table, preview
+from taxi_assets.checks import CLEAN_CHECKS, check_clean_month, stops
+from taxi_assets.clean_file import clean_file
+from taxi_assets.datasets import Dataset
+from taxi_assets.errors import ServiceError
+from taxi_assets.months import month_text
+from taxi_assets.paths import PENDING, clean_object, rejected_object
+from taxi_assets.resources.lake import LakeResource, crc32c_of
+
+PROGRESS_SECONDS = 5.0
+
+
+class CleanConfig(Config):
+    """What a run may change, in the launchpad."""
+
+    rules_off: list[str] = Field(
+        default=[], description="Names of rules not to apply in this run; recorded with the month."
+    )
+
+
+def build_clean_parquet(dataset: Dataset) -> AssetsDefinition:
+    """The asset `<dataset>/clean_parquet`."""
+    rules = "\n".join(f"{n}. `{rule.name}`: {rule.description}" for n, rule in enumerate(dataset.rules, start=1))
+
+    @asset(
+        **asset_arguments(dataset, "clean_parquet", pool="clean", kinds={"parquet", "pyarrow"}),
+        deps=[[dataset.name, "raw_file"]],
+        check_specs=[spec.of([dataset.name, "clean_parquet"]) for spec in CLEAN_CHECKS],
+        metadata={"dagster/column_schema": column_schema(dataset.schema)},
+        description=f"""{dataset.title}: one row a trip, in the one schema that all months share.
+
+Made from the archived raw file; every raw row ends either here or, with its reason and its original text, in the
+month's file of rejected rows. The first rule that a row breaks is its reason:
+
+{rules}
+
+A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until `gcs_object` publishes them.""",
+    )
+    def clean_parquet(context: AssetExecutionContext, config: CleanConfig, lake: LakeResource) -> MaterializeResult:
+        month = month_of(context)
+        with failures(context), lake.scratch() as folder:
+            raw = newest_raw(lake, dataset, month)
+            if raw is None:
+                raise ServiceError(
+                    f"The lake has no raw file of {dataset.name} {month_text(month)}; materialize raw_file first."
+                )
+            kept, rejected, manifest = clean_file(
+                lake.fetch(raw.name),
+                dataset,
+                month,
+                folder,
+                rules_off=config.rules_off,
+                source=raw.metadata["source"],
+                progress=_Progress(context),
+            )
+            checks = check_clean_month(dataset, kept, rejected, manifest)
+            names = {kept: clean_object(dataset.name, month), rejected: rejected_object(dataset.name, month)}
+            ten_rows = preview(kept)
+            sizes = {path: path.stat().st_size for path in names}
+            if not stops(checks):
+                for path, name in names.items():
+                    metadata = {
+                        "crc32c": crc32c_of(path),
+                        "rows": str(pq.read_metadata(path).num_rows),
+                        "source": manifest.source,
+                        "raw_file": manifest.raw_file,
+                        "raw_sha256": manifest.raw_sha256,
+                        "code_version": CODE_VERSION,
+                    }
+                    lake.put(
+                        path, PENDING + name, metadata | ({"manifest": manifest.to_json()} if path == kept else {})
+                    )
+                    _keep(path, lake.local_path(name))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejected.items() if count)
+        context.log.info(
+            "%s raw rows: %s kept, %s rejected%s",
+            f"{manifest.raw_rows:,}",
+            f"{manifest.kept.rows:,}",
+            f"{manifest.rejected_rows:,}",
+            f" ({reasons})" if reasons else "",
+        )
+        return MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": manifest.kept.rows,
+                "raw_rows": manifest.raw_rows,
+                "rejected_rows": manifest.rejected_rows,
+                "rejected_by_reason": counts_table(manifest.rejected, "reason"),
+                "doubtful_rows": counts_table(manifest.doubtful, "doubt"),
+                "rules_off": manifest.rules_off,
+                "layout": manifest.layout,
+                "first_pickup": str(manifest.kept.first_pickup),
+                "last_pickup": str(manifest.kept.last_pickup),
+                "total_amounts_usd": MetadataValue.json({k: v / 100 for k, v in manifest.kept.cents.items()}),
+                "bytes": sizes[kept],
+                "rejected_bytes": sizes[rejected],
+                "raw_file": manifest.raw_file,
+                "raw_sha256": manifest.raw_sha256,
+                "source": manifest.source,
+                "preview": MetadataValue.md(ten_rows),
+            },
+            check_results=checks,
+            data_version=DataVersion(f"{manifest.raw_sha256}+{CODE_VERSION}+{','.join(manifest.rules_off)}"),
+        )
+
+    return clean_parquet
+
+
+def _keep(path: Path, cached: Path) -> None:
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, cached)
+
+
+class _Progress:
+    """Says in the run's log how far the cleaning is, every few seconds."""
+
+    def __init__(self, context: AssetExecutionContext) -> None:
+        self._context, self._said = context, time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        if time.monotonic() - self._said >= PROGRESS_SECONDS:
+            self._said = time.monotonic()
+            self._context.log.info("%s rows read", f"{rows:,}")

@@ -1,0 +1,82 @@
+"""What the assets share: their arguments, their month, and how errors meant for people leave them."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetExecutionContext, Backoff, Failure, Jitter, RetryPolicy
+
+from taxi_assets import __version__
+from taxi_assets.datasets import Dataset
+from taxi_assets.errors import ServiceError, TaxiError
+from taxi_assets.manifest import Manifest
+from taxi_assets.months import month_text, parse_month
+from taxi_assets.partitions import monthly
+from taxi_assets.paths import clean_object, raw_prefix
+from taxi_assets.resources.lake import LakeObject, LakeResource
+from taxi_assets.schemas import CONTRACT_VERSION
+
+CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
+# For faults that pass; those that do not raise Failure(allow_retries=False).
+RETRIES = RetryPolicy(max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+
+
+def asset_arguments(dataset: Dataset, name: str, *, pool: str, kinds: set[str]) -> dict[str, Any]:
+    """The arguments of `@asset` that every asset of a dataset has."""
+    return {
+        "key": [dataset.name, name],
+        "group_name": dataset.name,
+        "partitions_def": monthly(dataset),
+        "pool": pool,
+        "kinds": kinds,
+        "retry_policy": RETRIES,
+        "code_version": CODE_VERSION,
+    }
+
+
+def month_of(context: AssetExecutionContext) -> date:
+    """The month that the step materializes."""
+    return parse_month(context.partition_key)
+
+
+@contextmanager
+def failures(context: AssetExecutionContext) -> Iterator[None]:
+    """Let an error meant for people end the step as its one sentence, retried only if that may help."""
+    try:
+        yield
+    except TaxiError as error:
+        raise Failure(str(error), allow_retries=error.retryable) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Failure(
+            f"The disk is full ({error}); free some space or set TAXI_DATA_DIR to a folder on a larger disk, "
+            "then run it again.",
+            allow_retries=False,
+        ) from error
+
+
+def newest_raw(lake: LakeResource, dataset: Dataset, month: date) -> LakeObject | None:
+    """The raw file of a month that was archived last, whatever name its source gave it."""
+    found = [
+        item
+        for item in lake.list(raw_prefix(dataset.name))
+        if month_text(month) in Path(item.name).name and "archived_at" in item.metadata
+    ]
+    return max(found, key=lambda item: item.metadata["archived_at"], default=None)
+
+
+def published_month(lake: LakeResource, dataset: Dataset, month: date) -> tuple[LakeObject, Manifest]:
+    """The month's kept rows in the lake, with their manifest.
+
+    Raises:
+        ServiceError: gcs_object has not published the month.
+    """
+    name = clean_object(dataset.name, month)
+    found = lake.find(name)
+    if found is None or "manifest" not in found.metadata:
+        raise ServiceError(f"gs://{lake.bucket}/{name} is not there; materialize {dataset.name}/gcs_object first.")
+    return found, Manifest.from_json(found.metadata["manifest"])

@@ -1,0 +1,47 @@
+"""The month in PostgreSQL."""
+
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+
+from taxi_assets.assets.common import asset_arguments, failures, month_of, published_month
+from taxi_assets.assets.metadata import column_schema
+from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
+from taxi_assets.datasets import Dataset
+from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.postgres import PostgresWarehouse
+
+
+def build_postgres_table(dataset: Dataset) -> AssetsDefinition:
+    """The asset `<dataset>/postgres_table`."""
+
+    @asset(
+        **asset_arguments(dataset, "postgres_table", pool="postgres", kinds={"postgres", "table"}),
+        deps=[[dataset.name, "gcs_object"]],
+        check_specs=[spec.of([dataset.name, "postgres_table"]) for spec in WAREHOUSE_CHECKS],
+        metadata={"dagster/column_schema": column_schema(dataset.schema)},
+        description=f"""{dataset.title}: one row a trip, in the PostgreSQL table `taxi.{dataset.name}_trips`.
+
+Copied from the month's object into a table of its own, compared with the lake (rows, sums of the money columns,
+first and last pickup), then attached as the month's partition in the transaction that drops the old one. A rerun
+replaces the month; a failed one leaves what was there.""",
+    )
+    def postgres_table(
+        context: AssetExecutionContext, lake: LakeResource, postgres: PostgresWarehouse
+    ) -> MaterializeResult:
+        month = month_of(context)
+        with failures(context):
+            kept, manifest = published_month(lake, dataset, month)
+            postgres.replace_month(dataset, month, lake.fetch(kept.name), manifest)
+            checks = check_warehouse(postgres.month_totals(dataset, month), manifest)
+        context.log.info("%s rows published in %s", f"{manifest.kept.rows:,}", postgres.table(dataset))
+        return MaterializeResult(
+            metadata={
+                "dagster/table_name": postgres.table(dataset),
+                "dagster/partition_row_count": manifest.kept.rows,
+                "loaded_from": kept.uri,
+                "raw_sha256": manifest.raw_sha256,
+                "source": manifest.source,
+            },
+            check_results=checks,
+        )
+
+    return postgres_table

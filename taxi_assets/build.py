@@ -1,0 +1,56 @@
+"""Assembles the definitions: assets, jobs and resources for an environment; tests override single resources."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetSelection, Definitions, EnvVar, define_asset_job, in_process_executor
+
+from taxi_assets.assets import build_assets
+from taxi_assets.datasets import DATASETS
+from taxi_assets.resources.bigquery import BigQueryWarehouse
+from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.resources.source import SourceResource
+from taxi_assets.settings import Settings
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """The resources for these settings; what may hold a secret stays the name of a variable until it is used."""
+    local_url = settings.local_postgres_url("taxi") if settings.env == "local" else None
+    return {
+        "source": SourceResource(
+            templates=EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
+            sample_rows=settings.sample_rows,
+        ),
+        "lake": LakeResource(
+            project=settings.gcp_project,
+            bucket=settings.gcs_bucket,
+            data_dir=str(settings.data_dir),
+            emulator_host=settings.storage_emulator_host,
+        ),
+        "bigquery": BigQueryWarehouse(
+            project=settings.gcp_project,
+            location=settings.bigquery_location,
+            dataset=settings.bigquery_dataset,
+            emulator_host=settings.bigquery_emulator_host,
+        ),
+        "postgres": PostgresWarehouse(url=EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url),
+    }
+
+
+def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> Definitions:
+    """All definitions for these settings; `resources` replace those of the same name."""
+    return Definitions(
+        assets=[asset for dataset in DATASETS.values() for asset in build_assets(dataset)],
+        jobs=[
+            define_asset_job(
+                f"{name}_month_job",
+                AssetSelection.groups(name),
+                description=f"One month of {name} through all five assets.",
+            )
+            for name in DATASETS
+        ],
+        resources=build_resources(settings) | dict(resources or {}),
+        # A run is a process of its own already; a process a step costs four times as long.
+        executor=in_process_executor,
+    )

@@ -1,0 +1,173 @@
+"""BigQuery as a sink: months of trips, each replaced whole."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from dagster_gcp import BigQueryResource
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
+from pydantic import Field
+
+from taxi_assets.datasets import Dataset
+from taxi_assets.errors import AuditError, ServiceError
+from taxi_assets.manifest import Manifest, Totals
+from taxi_assets.months import month_text
+from taxi_assets.resources.google import PATIENCE_SECONDS, client_arguments, google_errors
+from taxi_assets.schemas import BIGQUERY_TYPES, Schema
+
+RETRY = DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
+JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(2 * PATIENCE_SECONDS)
+JOB_SECONDS = 3600.0
+STAGING_LIFE = timedelta(days=1)
+
+
+class BigQueryWarehouse(BigQueryResource):
+    """Tables of trips in one BigQuery dataset, partitioned by the month of the source file."""
+
+    dataset: str = Field(description="Name of the BigQuery dataset that holds the tables.")
+    emulator_host: str | None = Field(default=None, description="Address of a BigQuery emulator, if there is one.")
+
+    @contextmanager
+    def get_client(self) -> Iterator[bigquery.Client]:
+        """A client of BigQuery, or of the emulator."""
+        with self._errors():
+            client = bigquery.Client(
+                project=self.project, location=self.location, **client_arguments(self.emulator_host)
+            )
+            try:
+                yield client
+            finally:
+                client.close()
+
+    def table(self, dataset: Dataset) -> str:
+        """Full name of the dataset's table, project.dataset.table."""
+        if not self.project:
+            raise ServiceError("No Google Cloud project is set; set TAXI_GCP_PROJECT.")
+        return f"{self.project}.{self.dataset}.{dataset.name}_trips"
+
+    def replace_month(self, dataset: Dataset, month: date, uri: str, manifest: Manifest) -> Totals:
+        """Load the month's object into a staging table, audit it, and publish it in one transaction.
+
+        A rerun replaces the month. A failure at any point leaves the month that was there before;
+        what is left of a killed run goes with the next that succeeds, or after a day.
+
+        Raises:
+            AuditError: the staging table differs from the manifest; nothing was published.
+            ServiceError, ServiceUnavailableError: BigQuery is not as needed, or does not answer.
+        """
+        table = self.table(dataset)
+        prefix = f"{dataset.name}_trips__staging_{month:%Y%m}_"
+        started = time.time_ns()
+        staging = f"{self.project}.{self.dataset}.{prefix}{started}_{uuid.uuid4().hex[:8]}"
+        with self.get_client() as client:
+            self._create_tables(client, dataset, table, staging)
+            try:
+                load = client.load_table_from_uri(
+                    uri,
+                    staging,
+                    job_config=bigquery.LoadJobConfig(
+                        source_format=bigquery.SourceFormat.PARQUET,
+                        write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+                        schema=fields(dataset.schema),
+                    ),
+                    retry=RETRY,
+                )
+                load.result(retry=RETRY, timeout=JOB_SECONDS)
+                staged = self._totals(client, staging, dataset, month)
+                differences = staged.differences(manifest.kept)
+                if differences:
+                    raise AuditError(
+                        f"BigQuery read {dataset.name} {month_text(month)} other than the lake holds it: "
+                        f"{'; '.join(differences)}. Nothing was published; run it again."
+                    )
+                self._publish(client, table, staging, dataset, month)
+            finally:
+                client.delete_table(staging, not_found_ok=True, retry=RETRY)
+            self._drop_leftovers(client, prefix, started)
+        return staged
+
+    def month_totals(self, dataset: Dataset, month: date) -> Totals:
+        """What the published table holds of a month."""
+        with self.get_client() as client:
+            return self._totals(client, self.table(dataset), dataset, month)
+
+    def _create_tables(self, client: bigquery.Client, dataset: Dataset, table: str, staging: str) -> None:
+        home = bigquery.Dataset(f"{self.project}.{self.dataset}")
+        home.location = self.location
+        client.create_dataset(home, exists_ok=True, retry=RETRY)
+        published = bigquery.Table(table, schema=fields(dataset.schema))
+        published.description = f"{dataset.title}; one row a trip. Filter by source_month to read few bytes."
+        published.time_partitioning = bigquery.TimePartitioning(
+            type_=bigquery.TimePartitioningType.MONTH, field="source_month"
+        )
+        published.clustering_fields = ["pickup_location_id", "pickup_datetime"]
+        client.create_table(published, exists_ok=True, retry=RETRY)
+        staged = bigquery.Table(staging, schema=fields(dataset.schema))
+        staged.expires = datetime.now(UTC) + STAGING_LIFE
+        client.create_table(staged, retry=RETRY)
+
+    def _publish(self, client: bigquery.Client, table: str, staging: str, dataset: Dataset, month: date) -> None:
+        columns = ", ".join(f"`{name}`" for name in dataset.schema.names)
+        # The whole month goes and comes back within one transaction, by the month of its file: a
+        # stray pickup time can neither survive the delete nor be doubled by the insert.
+        script = f"""
+            BEGIN TRANSACTION;
+            DELETE FROM `{table}` WHERE source_month = DATE '{month}';
+            INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staging}`;
+            COMMIT TRANSACTION;
+        """
+        self._query(client, script)
+
+    def _totals(self, client: bigquery.Client, table: str, dataset: Dataset, month: date) -> Totals:
+        money = dataset.schema.money
+        sums = "".join(f", SUM(FLOOR(`{name}` * 100.0 + 0.5))" for name in money)
+        row = next(
+            iter(
+                self._query(
+                    client,
+                    f"SELECT COUNT(*), MIN(pickup_datetime), MAX(pickup_datetime){sums} FROM `{table}` "
+                    "WHERE source_month = @month",
+                    bigquery.ScalarQueryParameter("month", "DATE", month),
+                )
+            )
+        )
+        cents = {name: int(row[3 + i] or 0) for i, name in enumerate(money)}
+        return Totals(row[0], cents, row[1], row[2])
+
+    def _query(self, client: bigquery.Client, text: str, *parameters: bigquery.ScalarQueryParameter) -> Any:
+        job = client.query(
+            text,
+            job_config=bigquery.QueryJobConfig(query_parameters=list(parameters)),
+            retry=RETRY,
+            job_retry=JOB_RETRY,
+        )
+        return job.result(retry=RETRY, timeout=JOB_SECONDS)
+
+    def _drop_leftovers(self, client: bigquery.Client, prefix: str, started: int) -> None:
+        """Drop staging tables of this month's earlier runs; a run that still lives loads anew when retried."""
+        for item in client.list_tables(f"{self.project}.{self.dataset}", retry=RETRY):
+            if item.table_id.startswith(prefix) and int(item.table_id[len(prefix) :].split("_")[0]) < started:
+                client.delete_table(item.reference, not_found_ok=True, retry=RETRY)
+
+    def _errors(self) -> AbstractContextManager[None]:
+        what = f"the BigQuery dataset {self.project}.{self.dataset}"
+        return google_errors(
+            what, self.emulator_host, f"{what}, or an object to load, does not exist; materialize gcs_object first."
+        )
+
+
+def fields(schema: Schema) -> list[bigquery.SchemaField]:
+    """The schema as BigQuery's, in the file's order."""
+    return [
+        bigquery.SchemaField(
+            c.name,
+            BIGQUERY_TYPES[c.type],
+            mode="REQUIRED" if c.name == "source_month" else "NULLABLE",
+            description=c.description,
+        )
+        for c in schema.columns
+    ]

@@ -1,0 +1,175 @@
+"""The lake: the bucket that all machines share, and the folder that caches its objects here."""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import google_crc32c
+from dagster_gcp import GCSResource
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+from pydantic import Field
+
+from taxi_assets.errors import ServiceError, ServiceUnavailableError
+from taxi_assets.resources.google import PATIENCE_SECONDS, client_arguments, google_errors
+from taxi_assets.scratch import scratch_folder
+
+RETRY = DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
+TIMEOUT = (10.0, 300.0)
+# A resumable upload holds one of these in memory.
+UPLOAD_CHUNK = 16 << 20
+
+
+@dataclass(frozen=True)
+class LakeObject:
+    """An object as the bucket describes it; `crc32c` is base64, `updated` an aware time."""
+
+    name: str
+    uri: str
+    bytes: int
+    crc32c: str
+    metadata: Mapping[str, str]
+    updated: datetime
+
+
+class LakeResource(GCSResource):
+    """Objects of one bucket, with a local copy of those that this machine made or fetched."""
+
+    bucket: str | None = Field(description="Name of the bucket.")
+    data_dir: str = Field(description="Folder of local state; its `cache` mirrors the bucket's object names.")
+    emulator_host: str | None = Field(default=None, description="Address of a storage emulator, if there is one.")
+
+    def get_client(self) -> storage.Client:
+        """A client of Google Cloud Storage, or of the emulator."""
+        return storage.Client(project=self.project, **client_arguments(self.emulator_host))
+
+    @cached_property
+    def _bucket(self) -> storage.Bucket:
+        if not self.bucket:
+            raise ServiceError("No bucket is set; set TAXI_GCS_BUCKET to the bucket of the lake.")
+        return self.get_client().bucket(self.bucket)
+
+    def local_path(self, name: str) -> Path:
+        """Where the local copy of an object lies, if there is one."""
+        return Path(self.data_dir) / "cache" / name
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for unfinished files on the same disk as the cache."""
+        return scratch_folder(Path(self.data_dir) / "tmp")
+
+    def find(self, name: str) -> LakeObject | None:
+        """The object of that name, or None."""
+        with self._errors():
+            blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+        return _described(blob) if blob is not None else None
+
+    def list(self, prefix: str) -> Iterator[LakeObject]:
+        """All objects whose names begin with the prefix."""
+        with self._errors():
+            for blob in self._bucket.list_blobs(prefix=prefix, retry=RETRY, timeout=TIMEOUT):
+                yield _described(blob)
+
+    def put(self, path: Path, name: str, metadata: Mapping[str, str]) -> LakeObject:
+        """Upload a file and make sure that what the bucket holds is the file.
+
+        An object that already holds the same bytes is not sent again. Uploading is atomic: readers
+        see the old object or the new one.
+
+        Raises:
+            ServiceUnavailableError: the bucket describes other bytes than those sent.
+        """
+        crc32c = crc32c_of(path)
+        with self._errors():
+            blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+            if blob is None or blob.crc32c != crc32c or blob.size != path.stat().st_size:
+                blob = self._bucket.blob(name, chunk_size=UPLOAD_CHUNK)
+                blob.metadata = dict(metadata)
+                blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
+                blob.reload(retry=RETRY, timeout=TIMEOUT)
+            else:
+                # Also marks the object as the newest of its month.
+                blob.metadata = dict(metadata)
+                blob.patch(retry=RETRY, timeout=TIMEOUT)
+        _check(blob, crc32c)
+        return _described(blob)
+
+    def promote(self, pending: str, name: str, metadata: Mapping[str, str]) -> LakeObject:
+        """Give a pending object its final name, verify it, and remove the pending one.
+
+        Raises:
+            ServiceError: there is no pending object.
+            ServiceUnavailableError: the copy differs.
+        """
+        with self._errors():
+            source = self._bucket.get_blob(pending, retry=RETRY, timeout=TIMEOUT)
+            if source is None:
+                raise ServiceError(f"gs://{self.bucket}/{pending} is not there; materialize clean_parquet first.")
+            blob = self._bucket.blob(name)
+            blob.metadata = dict(metadata)
+            token, *_ = blob.rewrite(source, retry=RETRY, timeout=TIMEOUT)
+            while token is not None:
+                token, *_ = blob.rewrite(source, token=token, retry=RETRY, timeout=TIMEOUT)
+            blob.reload(retry=RETRY, timeout=TIMEOUT)
+            _check(blob, source.crc32c)
+            source.delete(retry=RETRY, timeout=TIMEOUT)
+        return _described(blob)
+
+    def fetch(self, name: str) -> Path:
+        """The object as a local file: the cached copy where its checksum is right, else downloaded.
+
+        Raises:
+            ServiceError: there is no such object.
+        """
+        with self._errors():
+            blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+            if blob is None:
+                raise ServiceError(
+                    f"gs://{self.bucket}/{name} is not there; materialize the asset that makes it first."
+                )
+            path = self.local_path(name)
+            if path.is_file() and path.stat().st_size == blob.size and crc32c_of(path) == blob.crc32c:
+                return path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self.scratch() as folder:
+                part = folder / path.name
+                blob.download_to_filename(part, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
+                os.replace(part, path)
+        return path
+
+    def _errors(self) -> AbstractContextManager[None]:
+        what = f"the bucket gs://{self.bucket}"
+        return google_errors(
+            what, self.emulator_host, f"{what} does not exist; create it, or set TAXI_GCS_BUCKET to one that does."
+        )
+
+
+def crc32c_of(path: Path) -> str:
+    """The file's CRC32C as Cloud Storage writes it, base64 of the big-endian bytes."""
+    checksum = google_crc32c.Checksum()
+    with path.open("rb") as file:
+        for _ in checksum.consume(file, 1 << 20):
+            pass
+    return base64.b64encode(checksum.digest()).decode()
+
+
+def _check(blob: storage.Blob, crc32c: str) -> None:
+    if blob.crc32c != crc32c:
+        raise ServiceUnavailableError(
+            f"The bucket holds {blob.name} with checksum {blob.crc32c}, but {crc32c} was sent; run it again."
+        )
+
+
+def _described(blob: storage.Blob) -> LakeObject:
+    return LakeObject(
+        blob.name,
+        f"gs://{blob.bucket.name}/{blob.name}",
+        blob.size,
+        blob.crc32c,
+        blob.metadata or {},
+        blob.updated,
+    )

@@ -1,0 +1,185 @@
+"""PostgreSQL as a sink: months of trips, each a partition that is replaced whole."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import pgpq
+import psycopg
+import pyarrow.parquet as pq
+from dagster import ConfigurableResource
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field
+
+from taxi_assets.datasets import Dataset
+from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
+from taxi_assets.manifest import Manifest, Totals
+from taxi_assets.months import month_text, next_month
+from taxi_assets.schemas import POSTGRES_TYPES, Schema
+
+SCHEMA = "taxi"
+COPY_ROWS = 1 << 15
+# Publishing waits this long for those who read the table; the lock itself is held for milliseconds.
+LOCK_TIMEOUT = "60s"
+
+
+class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
+    """Tables of trips in the schema `taxi` of one database, partitioned by the month of the source file."""
+
+    url: str | None = Field(description="postgresql://user:password@host:port/database, from TAXI_POSTGRES_URL.")
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """A connection; leaving the block commits, an exception rolls back.
+
+        Raises:
+            ServiceError, ServiceUnavailableError: no such database, not allowed, or no answer.
+        """
+        if not self.url:
+            raise ServiceError("TAXI_POSTGRES_URL is not set; set it to postgresql://user:password@host:port/database.")
+        try:
+            where = conninfo_to_dict(self.url)
+        except psycopg.ProgrammingError:
+            # Its message may quote the URL, password and all.
+            raise ServiceError(
+                "TAXI_POSTGRES_URL is no PostgreSQL address; write it as postgresql://user:password@host:port/database."
+            ) from None
+        name = f"the database {where.get('dbname', '')} at {where.get('host', 'localhost')}"
+        try:
+            with psycopg.connect(self.url, connect_timeout=10, application_name="taxi_assets") as connection:
+                yield connection
+        except psycopg.errors.LockNotAvailable as error:
+            raise ServiceUnavailableError(
+                f"A table in {name} was in use for longer than {LOCK_TIMEOUT}; end the query that reads it, or retry."
+            ) from error
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidCatalogName) as error:
+            raise ServiceError(f"PostgreSQL refuses {name}: {_first_line(error)}.") from error
+        except psycopg.OperationalError as error:
+            text = _first_line(error)
+            if "does not exist" in text or "authentication failed" in text:
+                raise ServiceError(f"PostgreSQL refuses {name}: {text}; check TAXI_POSTGRES_URL.") from error
+            raise ServiceUnavailableError(
+                f"PostgreSQL does not answer at {name}: {text}; for the local one, is `taxi up` running?"
+            ) from error
+
+    def replace_month(self, dataset: Dataset, month: date, kept: Path, manifest: Manifest) -> Totals:
+        """COPY the month into a table of its own, audit it, and swap it for the month that was there.
+
+        All of it is one transaction: a failure or a kill at any point leaves the month that was
+        there before, and nothing else. Two loads of the same month wait for each other.
+
+        Raises:
+            AuditError: what arrived differs from the manifest; nothing was published.
+        """
+        parent = sql.Identifier(SCHEMA, f"{dataset.name}_trips")
+        partition = f"{dataset.name}_trips_{month:%Y_%m}"
+        staging = sql.Identifier(SCHEMA, f"{partition}_staging")
+        with self.connect() as connection:
+            self._create_parent(connection, dataset, parent)
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA}.{partition}"])
+            # Not LIKE the parent: that would lock it until the end, against every other month.
+            cursor.execute(
+                sql.SQL("CREATE TABLE {} ({}, CHECK (source_month >= {} AND source_month < {}))").format(
+                    staging, _columns(dataset.schema), month, next_month(month)
+                )
+            )
+            _copy(cursor, staging, kept)
+            staged = _totals(cursor, staging, dataset, month)
+            differences = staged.differences(manifest.kept)
+            if differences:
+                raise AuditError(
+                    f"PostgreSQL received {dataset.name} {month_text(month)} other than the lake holds it: "
+                    f"{'; '.join(differences)}. Nothing was published; run it again."
+                )
+            cursor.execute(sql.SQL("ANALYZE {}").format(staging))
+            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(staging, manifest.to_json()))
+            _swap(cursor, parent, staging, partition, month)
+        return staged
+
+    def table(self, dataset: Dataset) -> str:
+        """Name of the dataset's table with its schema."""
+        return f"{SCHEMA}.{dataset.name}_trips"
+
+    def month_totals(self, dataset: Dataset, month: date) -> Totals:
+        """What the published table holds of a month."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            return _totals(cursor, sql.Identifier(SCHEMA, f"{dataset.name}_trips"), dataset, month)
+
+    def _create_parent(self, connection: psycopg.Connection, dataset: Dataset, parent: sql.Identifier) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{dataset.name}_trips"])
+            if cursor.fetchone() == (True,):
+                return
+            # IF NOT EXISTS alone fails when two runs create at the same instant.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} tables"])
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+            cursor.execute(
+                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}) PARTITION BY RANGE (source_month)").format(
+                    parent, _columns(dataset.schema)
+                )
+            )
+            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(parent, f"{dataset.title}; one row a trip."))
+            for column in dataset.schema.columns:
+                name = sql.SQL("{}.{}").format(parent, sql.Identifier(column.name))
+                cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(name, column.description))
+
+
+def _columns(schema: Schema) -> sql.Composable:
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(c.name),
+            sql.SQL(POSTGRES_TYPES[c.type]),
+            sql.SQL(" NOT NULL" if c.name == "source_month" else ""),
+        )
+        for c in schema.columns
+    )
+
+
+def _copy(cursor: psycopg.Cursor, table: sql.Identifier, kept: Path) -> None:
+    """Stream a Parquet file into a table made in this transaction, which FREEZE requires and WAL is spared for."""
+    file = pq.ParquetFile(kept, buffer_size=1 << 20, pre_buffer=False)
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow.remove_metadata())
+    columns = sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))
+    with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(table, columns)) as copy:
+        copy.write(encoder.write_header())
+        for batch in file.iter_batches(COPY_ROWS):
+            copy.write(encoder.write_batch(batch))
+        copy.write(encoder.finish())
+
+
+def _totals(cursor: psycopg.Cursor, table: sql.Identifier, dataset: Dataset, month: date) -> Totals:
+    money = dataset.schema.money
+    sums = [sql.SQL(", sum(floor({} * 100.0 + 0.5))").format(sql.Identifier(name)) for name in money]
+    cursor.execute(
+        sql.SQL("SELECT count(*), min(pickup_datetime), max(pickup_datetime){} FROM {} WHERE source_month = %s").format(
+            sql.Composed(sums), table
+        ),
+        [month],
+    )
+    row = cursor.fetchone()
+    assert row is not None
+    return Totals(row[0], {name: int(row[3 + i] or 0) for i, name in enumerate(money)}, row[1], row[2])
+
+
+def _swap(cursor: psycopg.Cursor, parent: sql.Identifier, staging: sql.Identifier, partition: str, month: date) -> None:
+    """Put the staging table in the partition's place."""
+    old = sql.Identifier(SCHEMA, partition)
+    cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{partition}"])
+    if cursor.fetchone() == (True,):
+        cursor.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(parent, old))
+        cursor.execute(sql.SQL("DROP TABLE {}").format(old))
+    cursor.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging, sql.Identifier(partition)))
+    # The table's CHECK says what the bounds say, so that attaching reads no rows.
+    cursor.execute(
+        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+            parent, old, month, next_month(month)
+        )
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
