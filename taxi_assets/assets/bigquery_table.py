@@ -1,9 +1,8 @@
 """The month in BigQuery."""
 
-from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult
 
-from taxi_assets.assets.common import asset_arguments, failures, month_of, published_month
-from taxi_assets.assets.metadata import column_schema
+from taxi_assets.assets.common import failures, month_asset, month_of, published_month
 from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
 from taxi_assets.datasets import Dataset
 from taxi_assets.resources.bigquery import BigQueryWarehouse
@@ -13,12 +12,14 @@ from taxi_assets.resources.lake import LakeResource
 def build_bigquery_table(dataset: Dataset) -> AssetsDefinition:
     """The asset `<dataset>/bigquery_table`."""
 
-    @asset(
-        **asset_arguments(dataset, "bigquery_table", pool="bigquery", kinds={"bigquery", "table"}),
-        deps=[[dataset.name, "gcs_object"]],
-        check_specs=[spec.of([dataset.name, "bigquery_table"]) for spec in WAREHOUSE_CHECKS],
-        metadata={"dagster/column_schema": column_schema(dataset.schema)},
-        description=f"""{dataset.title}: one row a trip, in the BigQuery table `{dataset.name}_trips`.
+    @month_asset(
+        dataset,
+        "bigquery_table",
+        pool="bigquery",
+        kinds={"bigquery", "table"},
+        after="gcs_object",
+        checks=WAREHOUSE_CHECKS,
+        description=f"""one row a trip, in the BigQuery table `{dataset.name}_trips`.
 
 Loaded from the month's object into a staging table, compared with the lake (rows, sums of the money columns, first
 and last pickup), then published in one transaction that deletes the month and inserts it anew. A rerun replaces

@@ -12,12 +12,11 @@ from dagster import (
     DataVersion,
     MaterializeResult,
     MetadataValue,
-    asset,
 )
 from pydantic import Field
 
-from taxi_assets.assets.common import CODE_VERSION, asset_arguments, failures, month_of, newest_raw
-from taxi_assets.assets.metadata import column_schema, counts_table, preview
+from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw
+from taxi_assets.assets.metadata import counts_table, preview
 from taxi_assets.checks import CLEAN_CHECKS, check_clean_month, stops
 from taxi_assets.clean_file import clean_file
 from taxi_assets.datasets import Dataset
@@ -41,12 +40,14 @@ def build_clean_parquet(dataset: Dataset) -> AssetsDefinition:
     """The asset `<dataset>/clean_parquet`."""
     rules = "\n".join(f"{n}. `{rule.name}`: {rule.description}" for n, rule in enumerate(dataset.rules, start=1))
 
-    @asset(
-        **asset_arguments(dataset, "clean_parquet", pool="clean", kinds={"parquet", "pyarrow"}),
-        deps=[[dataset.name, "raw_file"]],
-        check_specs=[spec.of([dataset.name, "clean_parquet"]) for spec in CLEAN_CHECKS],
-        metadata={"dagster/column_schema": column_schema(dataset.schema)},
-        description=f"""{dataset.title}: one row a trip, in the one schema that all months share.
+    @month_asset(
+        dataset,
+        "clean_parquet",
+        pool="clean",
+        kinds={"parquet", "pyarrow"},
+        after="raw_file",
+        checks=CLEAN_CHECKS,
+        description=f"""one row a trip, in the one schema that all months share.
 
 Made from the archived raw file; every raw row ends either here or, with its reason and its original text, in the
 month's file of rejected rows. The first rule that a row breaks is its reason:

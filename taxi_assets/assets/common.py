@@ -1,15 +1,25 @@
 """What the assets share: their arguments, their month, and how errors meant for people leave them."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-from dagster import AssetExecutionContext, Backoff, Failure, Jitter, RetryPolicy
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    Backoff,
+    Failure,
+    Jitter,
+    MaterializeResult,
+    RetryPolicy,
+    asset,
+)
 
 from taxi_assets import __version__
+from taxi_assets.assets.metadata import column_schema
+from taxi_assets.checks import Check
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import ServiceError, TaxiError
 from taxi_assets.manifest import Manifest
@@ -24,17 +34,32 @@ CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
 RETRIES = RetryPolicy(max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
 
-def asset_arguments(dataset: Dataset, name: str, *, pool: str, kinds: set[str]) -> dict[str, Any]:
-    """The arguments of `@asset` that every asset of a dataset has."""
-    return {
-        "key": [dataset.name, name],
-        "group_name": dataset.name,
-        "partitions_def": monthly(dataset),
-        "pool": pool,
-        "kinds": kinds,
-        "retry_policy": RETRIES,
-        "code_version": CODE_VERSION,
-    }
+def month_asset(
+    dataset: Dataset,
+    name: str,
+    *,
+    description: str,
+    pool: str,
+    kinds: set[str],
+    after: str | None = None,
+    checks: Sequence[Check] = (),
+    has_columns: bool = True,
+) -> Callable[[Callable[..., MaterializeResult]], AssetsDefinition]:
+    """`@asset` for the asset `<dataset>/<name>`, which depends on the dataset's asset `after`."""
+    key = [dataset.name, name]
+    return asset(
+        key=key,
+        deps=[[dataset.name, after]] if after else None,
+        group_name=dataset.name,
+        partitions_def=monthly(dataset),
+        description=f"{dataset.title}: {description}",
+        metadata={"dagster/column_schema": column_schema(dataset.schema)} if has_columns else None,
+        check_specs=[check.of(key) for check in checks],
+        kinds=kinds,
+        pool=pool,
+        retry_policy=RETRIES,
+        code_version=CODE_VERSION,
+    )
 
 
 def month_of(context: AssetExecutionContext) -> date:

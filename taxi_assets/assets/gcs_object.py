@@ -1,9 +1,8 @@
 """The cleaned month, published in the lake."""
 
-from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult
 
-from taxi_assets.assets.common import asset_arguments, failures, month_of, newest_raw, published_month
-from taxi_assets.assets.metadata import column_schema
+from taxi_assets.assets.common import failures, month_asset, month_of, newest_raw, published_month
 from taxi_assets.checks import GCS_CHECKS, check_objects
 from taxi_assets.datasets import Dataset
 from taxi_assets.paths import PENDING, clean_object, rejected_object
@@ -13,12 +12,14 @@ from taxi_assets.resources.lake import LakeResource
 def build_gcs_object(dataset: Dataset) -> AssetsDefinition:
     """The asset `<dataset>/gcs_object`."""
 
-    @asset(
-        **asset_arguments(dataset, "gcs_object", pool="gcs", kinds={"gcs", "parquet"}),
-        deps=[[dataset.name, "clean_parquet"]],
-        check_specs=[spec.of([dataset.name, "gcs_object"]) for spec in GCS_CHECKS],
-        metadata={"dagster/column_schema": column_schema(dataset.schema)},
-        description=f"""{dataset.title}: the month's kept and rejected rows as objects in the bucket.
+    @month_asset(
+        dataset,
+        "gcs_object",
+        pool="gcs",
+        kinds={"gcs", "parquet"},
+        after="clean_parquet",
+        checks=GCS_CHECKS,
+        description="""the month's kept and rejected rows as objects in the bucket.
 
 They take the place of the month's earlier objects, one by one and each at once, after the bucket's checksum was
 compared with the files'. Object metadata tells rows, source, fingerprints and code version. A rerun changes

@@ -1,9 +1,8 @@
 """The month in PostgreSQL."""
 
-from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult
 
-from taxi_assets.assets.common import asset_arguments, failures, month_of, published_month
-from taxi_assets.assets.metadata import column_schema
+from taxi_assets.assets.common import failures, month_asset, month_of, published_month
 from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
 from taxi_assets.datasets import Dataset
 from taxi_assets.resources.lake import LakeResource
@@ -13,12 +12,14 @@ from taxi_assets.resources.postgres import PostgresWarehouse
 def build_postgres_table(dataset: Dataset) -> AssetsDefinition:
     """The asset `<dataset>/postgres_table`."""
 
-    @asset(
-        **asset_arguments(dataset, "postgres_table", pool="postgres", kinds={"postgres", "table"}),
-        deps=[[dataset.name, "gcs_object"]],
-        check_specs=[spec.of([dataset.name, "postgres_table"]) for spec in WAREHOUSE_CHECKS],
-        metadata={"dagster/column_schema": column_schema(dataset.schema)},
-        description=f"""{dataset.title}: one row a trip, in the PostgreSQL table `taxi.{dataset.name}_trips`.
+    @month_asset(
+        dataset,
+        "postgres_table",
+        pool="postgres",
+        kinds={"postgres", "table"},
+        after="gcs_object",
+        checks=WAREHOUSE_CHECKS,
+        description=f"""one row a trip, in the PostgreSQL table `taxi.{dataset.name}_trips`.
 
 Copied from the month's object into a table of its own, compared with the lake (rows, sums of the money columns,
 first and last pickup), then attached as the month's partition in the transaction that drops the old one. A rerun

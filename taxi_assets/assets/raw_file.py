@@ -3,9 +3,9 @@
 import time
 from datetime import UTC, datetime
 
-from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult
 
-from taxi_assets.assets.common import CODE_VERSION, asset_arguments, failures, month_of, newest_raw
+from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw
 from taxi_assets.datasets import Dataset
 from taxi_assets.fingerprint import Fingerprint
 from taxi_assets.months import month_text
@@ -19,9 +19,13 @@ PROGRESS_SECONDS = 5.0
 def build_raw_file(dataset: Dataset) -> AssetsDefinition:
     """The asset `<dataset>/raw_file`."""
 
-    @asset(
-        **asset_arguments(dataset, "raw_file", pool="source", kinds={"file"}),
-        description=f"""{dataset.title}: the month's file byte for byte as published (CSV, CSV.gz or Parquet).
+    @month_asset(
+        dataset,
+        "raw_file",
+        pool="source",
+        kinds={"file"},
+        has_columns=False,
+        description="""the month's file byte for byte as published (CSV, CSV.gz or Parquet).
 
 It is streamed from TAXI_SOURCE to a temporary name, checked to be what it claims, fingerprinted, and archived in
 the lake under its published name. A rerun asks the source whether the file has changed and fetches it only then.
