@@ -1,0 +1,42 @@
+# Each target prepares .venv by itself; `make PYTHON=python3.12 ...` takes another Python, 3.11 or later.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo test up down bench lint
+
+help:
+	@echo "make demo     three months of yellow and green through all five assets, on this machine"
+	@echo "make up       start PostgreSQL, the emulators and Dagster; make down stops them"
+	@echo "make test     the tests          make lint    formatting, lint and types"
+	@echo "make bench    the benchmarks     make install  only prepare .venv"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12"; exit 1; }
+	@echo "Installing into .venv, which takes about a minute the first time ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	@$(BIN)/taxi demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+up: install
+	@$(BIN)/taxi up
+
+down: install
+	@$(BIN)/taxi down
+
+bench: install
+	@$(BIN)/python -m benchmarks
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
