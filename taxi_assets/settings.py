@@ -115,7 +115,8 @@ class Settings:
 
     def local_postgres_url(self, database: str, driver: str = "postgresql") -> str:
         """URL of a database on the local PostgreSQL; it has no password, the socket's folder guards it."""
-        return f"{driver}://postgres@/{database}?host={quote(str(self.socket_dir))}"
+        # The port names the socket's file; unsaid, a PGPORT of the user's would.
+        return f"{driver}://postgres@/{database}?host={quote(str(self.socket_dir))}&port=5432"
 
 
 def _source(environ: Mapping[str, str], local: bool) -> str:
