@@ -1,14 +1,13 @@
 """The only reader of the environment: every `TAXI_*` variable, its default and its check.
 
-Secrets are not kept here: a `Settings` says only whether the variable that holds one is set, so
-that it can be printed whole.
+Secrets are not printed from here: of the variable that holds one, a `Settings` says only whether it is set.
 """
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,10 +46,11 @@ PORT_DEFAULTS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, checked; no field holds a secret."""
+    """What the environment says, checked."""
 
     env: str
-    source: str
+    # URLs can hold a password or a signed query, so it is left out of what is printed.
+    source: str = field(repr=False)
     source_is_set: bool
     data_dir: Path
     postgres_url_is_set: bool

@@ -1,0 +1,118 @@
+"""The command `taxi`. It reads arguments and prints; what a command does is said elsewhere.
+
+Modules are imported inside the commands that need them, so that `taxi --help` stays fast.
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import load_dotenv
+
+from taxi_assets import __version__
+from taxi_assets.errors import TaxiError
+from taxi_assets.settings import Settings
+
+NOT_RUNNING = 3
+
+
+class TaxiGroup(click.Group):
+    """Ends every error meant for people as one line; anything else is a defect and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except TaxiError as error:
+            click.echo(f"taxi: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=TaxiGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="taxi")
+def cli() -> None:
+    """Taxi Assets: New York's taxi trip records, from published file to warehouse."""
+    # As Dagster does; what the real environment says wins.
+    load_dotenv(Path.cwd() / ".env", override=False)
+
+
+@cli.command()
+@click.option("--detach", is_flag=True, help="Run in the background; return when everything answers.")
+@click.option("--no-dagster", is_flag=True, help="Only PostgreSQL and the emulators, without the UI and the daemon.")
+def up(detach: bool, no_dagster: bool) -> None:
+    """Start PostgreSQL, the emulators and Dagster on this machine, and stop them at Ctrl-C."""
+    from taxi_assets.local import supervisor
+
+    run = supervisor.start_detached if detach else supervisor.run_foreground
+    run(Settings.from_environment(), dagster=not no_dagster, say=click.echo)
+
+
+@cli.command()
+def down() -> None:
+    """Stop what `taxi up` started; the data stays."""
+    from taxi_assets.local import supervisor
+
+    stopped = supervisor.stop(Settings.from_environment())
+    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing is running.")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show what runs. Exit code 0 if all of it runs, 3 if not."""
+    from taxi_assets.local import supervisor
+
+    found = supervisor.status(Settings.from_environment())
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(_headline(found))
+        click.echo(_table(found["services"]))
+    ctx.exit(0 if found["running"] else NOT_RUNNING)
+
+
+@cli.command()
+def env() -> None:
+    """Print the variables that dagster, psql and Google's clients need: eval "$(taxi env)"."""
+    from taxi_assets.local.environment import environment
+
+    for name, value in environment(Settings.from_environment()).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _headline(found: dict[str, Any]) -> str:
+    if found["running"]:
+        return f"running: {found['ui'] or 'without Dagster'}"
+    return f"{found['phase']}: {found['reason']}" if found["reason"] else str(found["phase"])
+
+
+def _table(services: dict[str, dict[str, Any]]) -> str:
+    rows = [("SERVICE", "STATE", "PID", "UPTIME", "ADDRESS", "LOG")]
+    for name, service in services.items():
+        uptime = service["uptime_seconds"]
+        pid = str(service["pid"] or "-")
+        rows.append((name, service["state"], pid, _duration(uptime), service["address"], service["log"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def main() -> None:
+    """The entry point of the command `taxi`."""
+    cli(prog_name="taxi")
+
+
+if __name__ == "__main__":
+    main()

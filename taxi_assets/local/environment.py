@@ -1,0 +1,102 @@
+"""What plain `dagster`, `psql` and Google's clients need in their environment to meet the local stack.
+
+One function serves `taxi env`, the services themselves, the demo and the tests.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from taxi_assets.local import postgres
+from taxi_assets.local.ports import LOOPBACK
+from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+
+
+def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables to set, without those of `environ` that stay as they are.
+
+    What `environ` already says wins. With `TAXI_ENV=cloud` there is no variable of an emulator and none
+    with a secret: whoever runs in the cloud has set those.
+    """
+    values = {
+        "DAGSTER_LOCAL_DIR": str(settings.data_dir / "dagster"),
+        "TAXI_ENV": settings.env,
+        "TAXI_BIGQUERY_DATASET": settings.bigquery_dataset,
+        "TAXI_BIGQUERY_LOCATION": settings.bigquery_location,
+    }
+    if settings.gcp_project:
+        values |= {"TAXI_GCP_PROJECT": settings.gcp_project, "GOOGLE_CLOUD_PROJECT": settings.gcp_project}
+    if settings.gcs_bucket:
+        values["TAXI_GCS_BUCKET"] = settings.gcs_bucket
+    if settings.env == "local":
+        values |= _local(settings, environ)
+    values = {name: environ.get(name) or value for name, value in values.items()}
+    # The rest is not kept as found: a path is made absolute, a list gets entries, and a DAGSTER_HOME that
+    # somebody exports for another project would silently give this one another instance.
+    values["DAGSTER_HOME"] = str(PROJECT_ROOT)
+    values["TAXI_DATA_DIR"] = str(settings.data_dir)
+    for name in ("TAXI_SOURCE", "TAXI_SAMPLE_ROWS"):
+        if environ.get(name):
+            values[name] = environ[name]
+    values["PATH"] = _path(settings, environ)
+    return values | _no_proxy(environ)
+
+
+def _local(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    values = {
+        # dagster-postgres listens with psycopg2; SQLAlchemy 2.1 takes a plain postgresql:// for psycopg 3.
+        "DAGSTER_POSTGRES_URL": settings.local_postgres_url("dagster", driver="postgresql+psycopg2"),
+        "TAXI_POSTGRES_URL": settings.local_postgres_url("taxi"),
+        "STORAGE_EMULATOR_HOST": settings.storage_emulator_host or "",
+        "BIGQUERY_EMULATOR_HOST": settings.bigquery_emulator_host or "",
+    }
+    for name, value in ports(settings).items():
+        if value != PORT_DEFAULTS[name]:
+            values[name] = str(value)
+    socket = {
+        "PGHOST": str(settings.socket_dir),
+        "PGPORT": str(postgres.PORT),
+        "PGUSER": "postgres",
+        "PGDATABASE": "taxi",
+    }
+    own_warehouse = environ.get("TAXI_POSTGRES_URL", values["TAXI_POSTGRES_URL"]) != values["TAXI_POSTGRES_URL"]
+    own_server = environ.get("PGHOST", socket["PGHOST"]) != socket["PGHOST"]
+    # All or none: half of them would lead psql to a server that is neither the user's nor this one.
+    return values if own_warehouse or own_server else values | socket
+
+
+def ports(settings: Settings) -> dict[str, int]:
+    """Each port by the variable that sets it."""
+    return {
+        "TAXI_UI_PORT": settings.ui_port,
+        "TAXI_GCS_PORT": settings.gcs_port,
+        "TAXI_BIGQUERY_PORT": settings.bigquery_port,
+        "TAXI_BIGQUERY_GRPC_PORT": settings.bigquery_grpc_port,
+    }
+
+
+def psycopg_url(url: str) -> str:
+    """The URL without SQLAlchemy's name of a driver, which libpq does not know."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+
+
+def _path(settings: Settings, environ: Mapping[str, str]) -> str:
+    # This Python's programs first, so that `dagster` is the one of this project without activating anything;
+    # PostgreSQL's last, so that a psql of the machine stays the one in use.
+    first = [str(Path(sys.executable).parent)]
+    last = [str(postgres.bin_dir())] if settings.env == "local" else []
+    present = [part for part in environ.get("PATH", os.defpath).split(os.pathsep) if part not in (*first, *last)]
+    return os.pathsep.join([*first, *present, *last])
+
+
+def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep a configured proxy from being asked for the loopback address."""
+    if not any(environ.get(name) for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")):
+        return {}
+    current = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if current == "*" or LOOPBACK in current.split(","):
+        return {}
+    value = ",".join(part for part in (current, LOOPBACK, "localhost") if part)
+    return {"no_proxy": value, "NO_PROXY": value}

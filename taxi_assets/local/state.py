@@ -1,0 +1,116 @@
+"""What a stack leaves on disk for other commands to read: its state file and its lock.
+
+The lock says whether a stack may start, the state file what runs. Neither is needed to start again after
+a kill: the lock dies with its holder, and a process in the state file counts only if it is still the same.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STATE_FILE = "stack.json"
+LOCK_FILE = "stack.lock"
+
+
+@dataclass
+class ServiceState:
+    """One service; times are seconds since 1970."""
+
+    address: str
+    log: str
+    pid: int | None = None
+    identity: str | None = None
+    state: str = "stopped"  # starting, running, crashed or stopped
+    started_at: float | None = None
+    ready_seconds: float | None = None
+
+
+@dataclass
+class StackState:
+    """One stack; `reason` is the sentence that says why it ended, if not because it was told to."""
+
+    phase: str  # starting, running or stopped
+    supervisor_pid: int
+    supervisor_identity: str | None
+    dagster: bool
+    ui: str | None
+    started_at: float
+    reason: str | None = None
+    failed_service: str | None = None
+    services: dict[str, ServiceState] = field(default_factory=dict)
+
+    def supervised(self) -> bool:
+        """Whether the supervisor that wrote this is alive and has not stopped its stack."""
+        return self.phase != "stopped" and is_same(self.supervisor_pid, self.supervisor_identity)
+
+
+def read(data_dir: Path) -> StackState | None:
+    """The last state written, or None if there is none that this version can read."""
+    try:
+        raw: dict[str, Any] = json.loads((data_dir / STATE_FILE).read_text())
+        services = {name: ServiceState(**service) for name, service in raw.pop("services").items()}
+        return StackState(**raw, services=services)
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def write(data_dir: Path, state: StackState) -> None:
+    """Replace the state file."""
+    # Renamed when whole, so that a reader or a kill never meets half a file.
+    temporary = data_dir / f"{STATE_FILE}.new"
+    temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
+    temporary.replace(data_dir / STATE_FILE)
+
+
+def identity(pid: int) -> str | None:
+    """A text that no other process with this number will ever have; None if there is no such process."""
+    if sys.platform == "linux":
+        # Kernel ticks since boot: psutil's create_time is wall-clock time, which moves when the clock is set.
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # Field 3 of proc(5) is the state, 22 the start; a zombie has ended, whether or not anyone reaps it.
+        return None if fields[0] in "ZX" else f"{boot}-{fields[19]}"
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_same(pid: int | None, expected: str | None) -> bool:
+    """Whether process `pid` runs and is the one that `expected` was taken from."""
+    return pid is not None and expected is not None and identity(pid) == expected
+
+
+class Lock:
+    """The right to run a stack in a data folder: held by one process, given back when that one dies."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if nobody has it; whether it is ours now."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; without it, nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
