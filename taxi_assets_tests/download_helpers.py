@@ -1,0 +1,48 @@
+"""What the tests of downloads share: a file to fetch, how patiently, and what a good end looks like."""
+
+import gzip
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from taxi_assets.download import Patience, RawFile
+
+_RANDOM = random.Random(3)
+CSV = b"id,fare\n" + b"".join(b"%d,%d\n" % (n, _RANDOM.randrange(10**9)) for n in range(20_000))
+DATA = gzip.compress(CSV)
+SHA = hashlib.sha256(DATA).hexdigest()
+NAME = "green_tripdata_2020-04.csv.gz"
+HALF = len(DATA) // 2
+FAST = Patience(timeout_seconds=5, attempts=4, backoff_seconds=0.01, lock_seconds=15)
+IMPATIENT = Patience(timeout_seconds=0.3, attempts=2, backoff_seconds=0.01, lock_seconds=15)
+ONCE = Patience(timeout_seconds=5, attempts=1, backoff_seconds=0.01, lock_seconds=15)
+ROOT = Path(__file__).resolve().parents[1]
+# Fetches argv[1] into the folder argv[2] in a process of its own.
+SCRIPT = """
+import sys
+from pathlib import Path
+from taxi_assets.download import Patience, download
+raw = download(sys.argv[1], Path(sys.argv[2]), patience=Patience(30, 1, 0.01, 20))
+print(raw.sha256, raw.resumed_bytes)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_whole(raw: RawFile, folder: Path, data: bytes = DATA) -> None:
+    assert raw.path == folder / raw.file_name and not raw.not_modified
+    assert raw.path.read_bytes() == data
+    assert (raw.sha256, raw.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert raw.fingerprint.bytes == len(data)
+    assert names(folder) == [raw.file_name]
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the awaited state did not come"
+        time.sleep(0.005)
