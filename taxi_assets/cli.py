@@ -13,7 +13,9 @@ from dotenv import load_dotenv
 
 from taxi_assets import __version__
 from taxi_assets.errors import TaxiError
+from taxi_assets.months import parse_month
 from taxi_assets.settings import Settings
+from taxi_assets.text import table
 
 NOT_RUNNING = 3
 
@@ -70,7 +72,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo(_headline(found))
-        click.echo(_table(found["services"]))
+        click.echo(_services_table(found["services"]))
     ctx.exit(0 if found["running"] else NOT_RUNNING)
 
 
@@ -83,22 +85,49 @@ def env() -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
+@cli.command()
+@click.option("--dataset", "datasets", multiple=True, help="A dataset; may be repeated. Default: yellow and green.")
+@click.option("--month", "months", multiple=True, help="A month, as 2020-04; may be repeated. Default: three eras.")
+def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:
+    """Take a few months through all five assets, start to end, and show what came of them."""
+    from taxi_assets.local import demo as module
+
+    module.run_demo(
+        Settings.from_environment(),
+        datasets or module.DATASETS,
+        [parse_month(month) for month in months] or module.MONTHS,
+        click.echo,
+    )
+
+
+@cli.command()
+@click.argument("dataset")
+@click.argument("month")
+@click.option("--rows", type=int, help="Number of rows, up to 25 million; by default it depends on the month.")
+@click.option("--format", "file_format", help="csv.gz, csv or parquet; by default what TLC published then.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder to write to.")
+def sample(dataset: str, month: str, rows: int | None, file_format: str | None, out: Path) -> None:
+    """Write a made-up file in TLC's format: DATASET as yellow, MONTH as 2020-04."""
+    from taxi_assets.local.sample import write_sample
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = write_sample(dataset, parse_month(month), out, rows=rows, file_format=file_format)
+    click.echo(f"{path}  {path.stat().st_size:,} bytes  (a sample made on this machine, not TLC's data)")
+
+
 def _headline(found: dict[str, Any]) -> str:
     if found["running"]:
         return f"running: {found['ui'] or 'without Dagster'}"
     return f"{found['phase']}: {found['reason']}" if found["reason"] else str(found["phase"])
 
 
-def _table(services: dict[str, dict[str, Any]]) -> str:
+def _services_table(services: dict[str, dict[str, Any]]) -> str:
     rows = [("SERVICE", "STATE", "PID", "UPTIME", "ADDRESS", "LOG")]
     for name, service in services.items():
         uptime = service["uptime_seconds"]
         pid = str(service["pid"] or "-")
         rows.append((name, service["state"], pid, _duration(uptime), service["address"], service["log"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return table(rows)
 
 
 def _duration(seconds: float | None) -> str:

@@ -22,6 +22,8 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     """
     values = {
         "DAGSTER_LOCAL_DIR": str(settings.data_dir / "dagster"),
+        # What `-m` would say: plain `dagster asset materialize` reads neither pyproject.toml nor workspace.yaml.
+        "DAGSTER_MODULE_NAME": "taxi_assets.definitions",
         "TAXI_ENV": settings.env,
         "TAXI_BIGQUERY_DATASET": settings.bigquery_dataset,
         "TAXI_BIGQUERY_LOCATION": settings.bigquery_location,

@@ -1,0 +1,146 @@
+"""Fixtures that tests share: the embedded services, started once, and a world of its own for each test in them."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from dagster import DagsterInstance, ExecuteInProcessResult, materialize
+
+from taxi_assets.assets import build_assets
+from taxi_assets.build import build_resources
+from taxi_assets.datasets import DATASETS
+from taxi_assets.local.ports import free_port
+from taxi_assets.local.stack import Stack
+from taxi_assets.manifest import Totals
+from taxi_assets.paths import clean_object, rejected_object
+from taxi_assets.resources.bigquery import BigQueryWarehouse
+from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.resources.source import SourceResource
+from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+
+TLC = PROJECT_ROOT.parent / "shared" / "tlc"
+
+
+@pytest.fixture(scope="session")
+def tlc() -> Path:
+    """The folder of real TLC files, or a skip."""
+    if not TLC.is_dir():
+        pytest.skip("real TLC files are not at ../shared/tlc")
+    return TLC
+
+
+def local_settings(data_dir: Path) -> Settings:
+    """Settings of an embedded stack in that folder, on free ports."""
+    ports = {name: str(free_port()) for name in PORT_DEFAULTS}
+    return Settings.from_environment({"TAXI_DATA_DIR": str(data_dir), "TAXI_SAMPLE_ROWS": "3000", **ports})
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The embedded PostgreSQL and emulators, running."""
+    settings = local_settings(tmp_path_factory.mktemp("services"))
+    with Stack(settings, dagster=False, environ={"PATH": os.environ["PATH"]}).running():
+        yield settings
+
+
+@dataclass(frozen=True)
+class World:
+    """A bucket, a BigQuery dataset, a database and a data folder that nothing else uses."""
+
+    settings: Settings
+    resources: dict[str, Any]
+    postgres_url: str
+
+    @property
+    def lake(self) -> LakeResource:
+        return self.resources["lake"]
+
+    @property
+    def bigquery(self) -> BigQueryWarehouse:
+        return self.resources["bigquery"]
+
+    @property
+    def postgres(self) -> PostgresWarehouse:
+        return self.resources["postgres"]
+
+    def with_source(self, templates: str, **arguments: Any) -> "World":
+        """The same world with another source, which does not wait long between attempts."""
+        source = SourceResource(templates=templates, backoff_seconds=0.01, **arguments)
+        return replace(self, resources=self.resources | {"source": source})
+
+    def run(
+        self, dataset: str, month: date, *names: str, run_config: dict[str, Any] | None = None
+    ) -> ExecuteInProcessResult:
+        """Materialize a month's assets, all of them or those named, in this process."""
+        assets = build_assets(DATASETS[dataset])
+        # Waiting between retries is Dagster's business; what is tried again is seen without it.
+        return materialize(
+            assets,
+            selection=[[dataset, name] for name in names] or None,
+            partition_key=month.isoformat(),
+            resources=self.resources,
+            run_config=run_config,
+            instance=DagsterInstance.ephemeral(),
+            raise_on_error=False,
+        )
+
+    def totals(self, dataset: str, month: date) -> dict[str, Totals]:
+        """The month in each sink, counted by that sink itself; the lake's by reading the object's rows."""
+        item = DATASETS[dataset]
+        kept = Totals()
+        self.lake.local_path(clean_object(dataset, month)).unlink(missing_ok=True)
+        for batch in pq.ParquetFile(self.lake.fetch(clean_object(dataset, month))).iter_batches():
+            kept.add(batch, item.schema)
+        return {
+            "lake": kept,
+            "bigquery": self.bigquery.month_totals(item, month),
+            "postgres": self.postgres.month_totals(item, month),
+        }
+
+    def rejected(self, dataset: str, month: date) -> Any:
+        """The month's rejected rows, as a pyarrow Table."""
+        return pq.read_table(self.lake.fetch(rejected_object(dataset, month)))
+
+    def leftovers(self) -> list[str]:
+        """Whatever unfinished work left behind: files, pending objects, staging tables."""
+        found = [str(path) for path in (Path(self.settings.data_dir) / "tmp").glob("*")]
+        found += [str(path) for path in (Path(self.settings.data_dir) / "cache").rglob("*.part*")]
+        found += [item.name for item in self.lake.list("pending/")]
+        with self.bigquery.get_client() as client:
+            found += [t.table_id for t in client.list_tables(self.settings.bigquery_dataset) if "staging" in t.table_id]
+        with psycopg.connect(self.postgres_url) as connection:
+            found += [
+                name
+                for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE '%staging%'")
+            ]
+        return found
+
+
+def failure(result: ExecuteInProcessResult) -> str:
+    """The sentence that the run failed with."""
+    assert not result.success
+    [event] = result.get_step_failure_events()
+    data = event.step_failure_data
+    assert data.user_failure_data is not None, data.error
+    return data.user_failure_data.description or ""
+
+
+@pytest.fixture
+def world(services: Settings, tmp_path: Path) -> World:
+    """A world of its own within the shared services."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    settings = replace(services, data_dir=tmp_path / "data", gcs_bucket=name.replace("_", "-"), bigquery_dataset=name)
+    with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    url = services.local_postgres_url(name)
+    resources = build_resources(settings) | {"postgres": PostgresWarehouse(url=url)}
+    resources["lake"].get_client().create_bucket(settings.gcs_bucket)
+    return World(settings, resources, url)
