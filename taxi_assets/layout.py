@@ -73,16 +73,40 @@ def csv_layout(dataset: Dataset, format_: str, head: bytes) -> Layout:
         BadFileError: there is no header.
         ContractError: see `map_columns`.
     """
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    header = csv_header(head)
+    lines = _text_lines(head)[1:]
+    # Line by line: an unbalanced quote must not swallow the lines after it.
+    widths = Counter(len(split_line(line)) for line in lines[:-1] or lines)
+    fields = widths.most_common(1)[0][0] if widths else len(header)
+    return Layout(format_, header, map_columns(dataset, header), max(fields, len(header)))
+
+
+def csv_header(head: bytes) -> tuple[str, ...]:
+    """The column names of a CSV whose first bytes are `head`.
+
+    Raises:
+        BadFileError: there is no header.
+    """
+    lines = _text_lines(head)
     if not lines:
         raise BadFileError("The file is empty: not even a header was found.")
-    header = next(csv.reader([lines[0]]))
+    header = split_line(lines[0])
     # Trailing commas in the header name nothing.
     while header and not header[-1].strip():
         header.pop()
-    widths = Counter(len(row) for row in csv.reader(lines[1:-1] or lines[1:]))
-    fields = widths.most_common(1)[0][0] if widths else len(header)
-    return Layout(format_, tuple(header), map_columns(dataset, header), max(fields, len(header)))
+    return tuple(header)
+
+
+def split_line(line: str) -> list[str]:
+    """The fields of one line of a CSV; none if they cannot be told, as with a carriage return inside."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
+
+
+def _text_lines(head: bytes) -> list[str]:
+    return [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
 
 
 def guess_dataset(header: Sequence[str]) -> Dataset | None:

@@ -69,8 +69,8 @@ class Totals:
 def _cents(rows: Rows, name: str) -> int:
     values = rows.values(name)
     nulls = rows.nulls(name)
-    cents = np.floor(values * 100.0 + 0.5)
-    return int(cents.sum() if nulls is None else cents.sum(where=~nulls))
+    present = values if nulls is None else values[~nulls]
+    return int(np.floor(present * 100.0 + 0.5).astype(np.int64).sum())
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """One line of JSON; equal manifests give equal text."""
-        return json.dumps(asdict(self), default=lambda value: value.isoformat(), sort_keys=True)
+        return json.dumps(asdict(self), default=lambda value: value.isoformat())
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":

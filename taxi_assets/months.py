@@ -5,7 +5,8 @@ from datetime import date
 
 from taxi_assets.errors import SettingsError
 
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])(-01)?")
+# Years that taxis have meters in: what computes with a month may add or subtract a day.
+_MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])(-01)?")
 
 
 def parse_month(text: str) -> date:

@@ -5,7 +5,7 @@ typed columns where all of its values allow it and value by value where one does
 bad value costs its row and not the file. No published file has a line break inside a field.
 """
 
-import csv
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from taxi_assets.convert import convert
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import BadFileError
-from taxi_assets.layout import Layout, csv_layout, map_columns
+from taxi_assets.layout import Layout, csv_layout, map_columns, split_line
 from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
@@ -137,31 +137,35 @@ class _CsvParser:
     def parse(self, part: bytes) -> Block:
         """The part as a block; whatever its text is, each line comes out as a row or as torn."""
         count = _count_lines(part)
-        for attempt in range(self.first_attempt, len(self.attempts)):
+        if not _is_plain(part):
+            return self._parse_by_line(part, count)
+        # Arrow reads 0x1F as an integer; nobody else does.
+        hexadecimal = b"0x" in part or b"0X" in part
+        for attempt in range(max(self.first_attempt, hexadecimal), len(self.attempts)):
             torn: list[str] = []
             try:
                 table = self._read(part, self.attempts[attempt], torn)
-            except (pa.ArrowInvalid, UnicodeDecodeError):
+            except pa.ArrowInvalid:
                 continue
             if table.num_rows + len(torn) != count:
                 break
             if attempt < len(self.attempts) - 1:
                 self.first_attempt = attempt
-            return self._block(part, count, table, torn)
+            return self._block(part, count, table, *_place(part, count, torn))
         return self._parse_by_line(part, count)
 
     def _parse_by_line(self, part: bytes, count: int) -> Block:
         """For text that is no UTF-8, or whose quotes or carriage returns blur where lines end."""
-        rows, torn = [], []
-        for line in _lines(part):
-            text = line.decode("utf-8", "replace").replace("\0", "")
-            fields = next(csv.reader([text]), [])
+        rows, numbers, torn = [], [], []
+        for number, line in enumerate(_lines(part)):
+            fields = split_line(line.decode("utf-8", "replace"))
             if len(fields) == self.layout.fields:
                 rows.append(fields)
+                numbers.append(number)
             else:
-                torn.append(line.decode("utf-8", "replace"))
+                torn.append((number, _shown(line)))
         columns = [pa.array([row[i] or None for row in rows], TEXT) for i in range(self.layout.fields)]
-        return self._block(part, count, pa.table(columns, names=self.names), torn)
+        return self._block(part, count, pa.table(columns, names=self.names), np.array(numbers, np.int64), torn)
 
     def _read(self, part: bytes, types: dict[str, pa.DataType], torn: list[str]) -> pa.Table:
         def skip(row: pc_csv.InvalidRow) -> str:
@@ -180,20 +184,17 @@ class _CsvParser:
             ),
         )
 
-    def _block(self, part: bytes, count: int, table: pa.Table, torn_texts: list[str]) -> Block:
+    def _block(
+        self, part: bytes, count: int, table: pa.Table, numbers: NDArray[np.int64], torn: list[tuple[int, str]]
+    ) -> Block:
         batch = table.combine_chunks().to_batches()[0] if table.num_rows else _no_rows(table)
         rows, bad = _canonical(lambda i: batch.column(self.names[i]), batch.num_rows, self.layout, self.schema)
         for i in self.extra:
             bad = _either(bad, _filled(batch.column(self.names[i])))
-        if torn_texts:
-            lines = _lines(part)
-            numbers, torn = _place(lines, torn_texts)
-        else:
-            numbers, torn = np.arange(rows.num_rows), []
 
         def original(indices: NDArray[np.int64]) -> list[str]:
             lines = _lines(part)
-            return [lines[i].decode("utf-8", "replace") for i in numbers[indices]]
+            return [_shown(lines[i]) for i in numbers[indices]]
 
         return Block(count, rows, numbers, bad, torn, original)
 
@@ -254,17 +255,37 @@ def _count_lines(part: bytes) -> int:
 
 
 def _lines(part: bytes) -> list[bytes]:
-    return [line for line in part.replace(b"\r", b"").split(b"\n") if line]
+    return [stripped for line in part.split(b"\n") if (stripped := line.rstrip(b"\r"))]
 
 
-def _place(lines: list[bytes], torn_texts: list[str]) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
+def _shown(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")
+
+
+def _is_plain(part: bytes) -> bool:
+    """Whether Arrow's parser ends lines where `_lines` does, quotes aside, and can read them as text."""
+    if b"\r" in part and part.count(b"\r") != part.count(b"\r\n"):
+        return False
+    if part.isascii():
+        return True
+    try:
+        part.decode()
+    except UnicodeDecodeError:
+        return False
+    # It would swallow a byte order mark.
+    return not part.startswith(codecs.BOM_UTF8)
+
+
+def _place(part: bytes, count: int, torn_texts: list[str]) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
     """Which lines became rows, and where the torn ones stand; both are in the file's order."""
+    if not torn_texts:
+        return np.arange(count), []
     torn: list[tuple[int, str]] = []
     waiting = iter(torn_texts)
     text = next(waiting, None)
     whole = []
-    for number, line in enumerate(lines):
-        if text is not None and line.decode("utf-8", "replace") == text.rstrip("\r\n"):
+    for number, line in enumerate(_lines(part)):
+        if text is not None and line.decode() == text.rstrip("\r\n"):
             torn.append((number, text.rstrip("\r\n")))
             text = next(waiting, None)
         else:
@@ -299,6 +320,10 @@ def _parquet_block(batch: pa.RecordBatch, layout: Layout, dataset: Dataset) -> B
     rows, bad = _canonical(batch.column, batch.num_rows, layout, dataset.schema)
 
     def original(indices: NDArray[np.int64]) -> list[str]:
-        return [json.dumps(row, default=str) for row in batch.take(pa.array(indices)).to_pylist()]
+        rows = batch.take(pa.array(indices))
+        # As text, since Python has no year 10000 and the like.
+        columns = [c.cast(TEXT) if pa.types.is_timestamp(c.type) else c for c in rows.columns]
+        published = pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+        return [json.dumps(row, default=str) for row in published.to_pylist()]
 
     return Block(batch.num_rows, rows, np.arange(batch.num_rows), bad, [], original)

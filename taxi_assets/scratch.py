@@ -16,11 +16,17 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     The owner holds a lock on its folder, which the operating system drops with the process.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
-    lock = os.open(folder, os.O_RDONLY)
+    gate = os.open(parent, os.O_RDONLY)
     try:
+        # One at a time, or another's sweep could remove the new folder before it is locked.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
+        lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(gate)
+    try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

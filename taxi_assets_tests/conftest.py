@@ -84,7 +84,7 @@ class World:
         # Waiting between retries is Dagster's business; what is tried again is seen without it.
         return materialize(
             assets,
-            selection=[[dataset, name] for name in names] or None,
+            selection=[f"{dataset}/{name}" for name in names] or None,
             partition_key=month.isoformat(),
             resources=self.resources,
             run_config=run_config,

@@ -58,9 +58,8 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], say: Callable[[str
     settings = Settings.from_environment()
     definitions = build_definitions(settings)
     say("Source: " + (SAMPLE_SOURCE if settings.source == "sample" else redact(settings.source)))
-    rows = [
-        ("dataset", "month", "raw rows", "kept", "rejected", "BigQuery", "PostgreSQL", "seconds", "rejected by reason")
-    ]
+    counts = ("raw rows", "kept", "rejected", "BigQuery", "PostgreSQL")
+    rows: list[tuple[str, ...]] = [("dataset", "month", *counts, "seconds", "rejected by reason")]
     with DagsterInstance.get() as instance:
         for item in datasets:
             for month in months:
@@ -80,7 +79,7 @@ def _materialize(
         event = entry.dagster_event
         if event is None or event.step_key is None:
             return
-        step = f"{item.name} {month_text(month)}  {event.step_key.removeprefix(item.name + '__'):<15}"
+        step = f"{item.name:<6} {month_text(month)}  {event.step_key.removeprefix(item.name + '__'):<15}"
         if event.event_type == DagsterEventType.STEP_SUCCESS:
             say(f"{step} ✓ {event.step_success_data.duration_ms / 1000:.1f} s")
         elif event.event_type == DagsterEventType.STEP_FAILURE:

@@ -86,7 +86,7 @@ def test_metadata_tells_what_happened(world: World):
     assert len(raw["sha256"].value) == 64
     assert clean["raw_rows"].value == 3000
     assert clean["dagster/partition_row_count"].value + clean["rejected_rows"].value == 3000
-    by_reason = {record.data["reason"]: record.data["rows"] for record in clean["rejected_by_reason"].value}
+    by_reason = {record.data["reason"]: record.data["rows"] for record in clean["rejected_by_reason"].records}
     assert sum(by_reason.values()) == clean["rejected_rows"].value
     assert clean["preview"].value.count("\n") == 11
     loaded = result.asset_materializations_for_node("green__bigquery_table")[0].metadata
