@@ -1,6 +1,7 @@
 """The taxi zones as the sample source needs them: where they lie, how often trips begin there, where fees apply."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -133,3 +134,13 @@ def positions() -> tuple[Ints, Ints]:
     for zone, zone_lon, zone_lat, *_ in _ZONES:
         lon[zone], lat[zone] = round(zone_lon * 1_000_000), round(zone_lat * 1_000_000)
     return lon, lat
+
+
+def write_zone_lookup(folder: Path) -> Path:
+    """A zone lookup in TLC's format with all ids and made-up names; returns its path."""
+    path = folder / "taxi_zone_lookup.csv"
+    lines = ['"LocationID","Borough","Zone","service_zone"']
+    lines += [f'{zone},"Sample borough {zone % 5 + 1}","Sample zone {zone}","Boro Zone"' for zone in range(1, 264)]
+    lines += ['264,"Unknown","N/A","N/A"', '265,"N/A","Outside of NYC","N/A"']
+    path.write_text("\r\n".join([*lines, ""]), encoding="utf-8")
+    return path
