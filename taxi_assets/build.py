@@ -6,6 +6,7 @@ from typing import Any
 from dagster import AssetSelection, Definitions, EnvVar, define_asset_job, in_process_executor
 
 from taxi_assets.assets import build_assets
+from taxi_assets.assets.zones import build_zones
 from taxi_assets.datasets import DATASETS
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
@@ -20,6 +21,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     return {
         "source": SourceResource(
             templates=EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
+            zones=EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
             sample_rows=settings.sample_rows,
         ),
         "lake": LakeResource(
@@ -41,7 +43,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> Definitions:
     """All definitions for these settings; `resources` replace those of the same name."""
     return Definitions(
-        assets=[asset for dataset in DATASETS.values() for asset in build_assets(dataset)],
+        assets=[build_zones(), *(asset for dataset in DATASETS.values() for asset in build_assets(dataset))],
         jobs=[
             define_asset_job(
                 f"{name}_month_job",

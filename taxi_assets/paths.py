@@ -17,6 +17,9 @@ def clean_object(dataset: str, month: date) -> str:
     return f"clean/{dataset}/{dataset}_trips_{month_text(month)}.parquet"
 
 
+ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
+
+
 def rejected_object(dataset: str, month: date) -> str:
     """Object of a month's rejected rows."""
     return f"rejected/{dataset}/{dataset}_rejected_{month_text(month)}.parquet"

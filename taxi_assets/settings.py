@@ -23,6 +23,7 @@ MAX_SOCKET_DIR_BYTES = 90
 VARIABLES: Mapping[str, str] = {
     "TAXI_ENV": "`local` (default: everything runs on this machine) or `cloud`",
     "TAXI_SOURCE": "`sample`, or comma-separated URL templates with {dataset} and {month}",
+    "TAXI_ZONES_SOURCE": "`sample`, or the URL of the zone lookup; TLC's own unless TAXI_SOURCE is `sample`",
     "TAXI_DATA_DIR": "folder of all local state, `.taxi` in the project by default",
     "TAXI_POSTGRES_URL": "the warehouse database, postgresql://user:password@host:port/database",
     "TAXI_GCP_PROJECT": "Google Cloud project",
@@ -52,6 +53,8 @@ class Settings:
     # URLs can hold a password or a signed query, so it is left out of what is printed.
     source: str = field(repr=False)
     source_is_set: bool
+    zones_source: str = field(repr=False)
+    zones_source_is_set: bool
     data_dir: Path
     postgres_url_is_set: bool
     gcp_project: str | None
@@ -87,6 +90,8 @@ class Settings:
             env=env,
             source=_source(environ, local),
             source_is_set=bool(environ.get("TAXI_SOURCE")),
+            zones_source=_zones_source(environ, local),
+            zones_source_is_set=bool(environ.get("TAXI_ZONES_SOURCE")),
             data_dir=Path(environ.get("TAXI_DATA_DIR") or PROJECT_ROOT / ".taxi").expanduser().absolute(),
             postgres_url_is_set=bool(environ.get("TAXI_POSTGRES_URL")),
             gcp_project=environ.get("TAXI_GCP_PROJECT") or (LOCAL_PROJECT if local else None),
@@ -137,7 +142,15 @@ def _source(environ: Mapping[str, str], local: bool) -> str:
     return source
 
 
+TLC_ZONES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zone_lookup.csv"
 TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
+
+
+def _zones_source(environ: Mapping[str, str], local: bool) -> str:
+    source = environ.get("TAXI_ZONES_SOURCE") or ("sample" if _source(environ, local) == "sample" else TLC_ZONES)
+    if source != "sample" and not source.startswith(("https://", "http://", "file://")):
+        raise SettingsError("TAXI_ZONES_SOURCE is neither `sample` nor begins with https://, http:// or file://.")
+    return source
 
 
 def _port(environ: Mapping[str, str], name: str) -> int:

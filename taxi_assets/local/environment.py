@@ -39,7 +39,7 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     # somebody exports for another project would silently give this one another instance.
     values["DAGSTER_HOME"] = str(PROJECT_ROOT)
     values["TAXI_DATA_DIR"] = str(settings.data_dir)
-    for name in ("TAXI_SOURCE", "TAXI_SAMPLE_ROWS"):
+    for name in ("TAXI_SOURCE", "TAXI_ZONES_SOURCE", "TAXI_SAMPLE_ROWS"):
         if environ.get(name):
             values[name] = environ[name]
     values["PATH"] = _path(settings, environ)

@@ -1,4 +1,4 @@
-"""BigQuery as a sink: months of trips, each replaced whole."""
+"""BigQuery as a sink: months of trips, each replaced whole, and small tables beside them."""
 
 import time
 import uuid
@@ -45,9 +45,12 @@ class BigQueryWarehouse(BigQueryResource):
 
     def table(self, dataset: Dataset) -> str:
         """Full name of the dataset's table, project.dataset.table."""
+        return self._full_name(f"{dataset.name}_trips")
+
+    def _full_name(self, table: str) -> str:
         if not self.project:
             raise ServiceError("No Google Cloud project is set; set TAXI_GCP_PROJECT.")
-        return f"{self.project}.{self.dataset}.{dataset.name}_trips"
+        return f"{self.project}.{self.dataset}.{table}"
 
     def replace_month(self, dataset: Dataset, month: date, uri: str, manifest: Manifest) -> Totals:
         """Load the month's object into a staging table, audit it, and publish it in one transaction.
@@ -59,12 +62,60 @@ class BigQueryWarehouse(BigQueryResource):
             AuditError: the staging table differs from the manifest; nothing was published.
             ServiceError, ServiceUnavailableError: BigQuery is not as needed, or does not answer.
         """
-        table = self.table(dataset)
-        prefix = f"{dataset.name}_trips__staging_{month:%Y%m}_"
-        started = time.time_ns()
-        staging = f"{self.project}.{self.dataset}.{prefix}{started}_{uuid.uuid4().hex[:8]}"
+        published = bigquery.Table(self.table(dataset), schema=fields(dataset.schema))
+        published.description = f"{dataset.title}; one row a trip. Filter by source_month to read few bytes."
+        published.time_partitioning = bigquery.TimePartitioning(
+            type_=bigquery.TimePartitioningType.MONTH, field="source_month"
+        )
+        published.clustering_fields = ["pickup_location_id", "pickup_datetime"]
+        with self._staged(published, dataset.schema, uri, f"{month:%Y%m}") as (client, staging):
+            staged = self._totals(client, staging, dataset, month)
+            differences = staged.differences(manifest.kept)
+            if differences:
+                raise AuditError(
+                    f"BigQuery read {dataset.name} {month_text(month)} other than the lake holds it: "
+                    f"{'; '.join(differences)}. Nothing was published; run it again."
+                )
+            # By the month of the file: a stray pickup time can neither survive the delete nor be doubled.
+            self._publish(client, self.table(dataset), staging, dataset.schema, f"source_month = DATE '{month}'")
+        return staged
+
+    def replace_table(self, name: str, schema: Schema, uri: str, rows: int, description: str) -> str:
+        """Replace a small table whole; returns its full name.
+
+        Raises:
+            AuditError: another number of rows arrived; nothing was published.
+        """
+        published = bigquery.Table(self._full_name(name), schema=fields(schema))
+        published.description = description
+        with self._staged(published, schema, uri, "all") as (client, staging):
+            [[staged]] = self._query(client, f"SELECT COUNT(*) FROM `{staging}`")
+            if staged != rows:
+                raise AuditError(f"BigQuery read {staged} rows of {name} and not {rows}. Nothing was published.")
+            self._publish(client, self._full_name(name), staging, schema, "TRUE")
+        return self._full_name(name)
+
+    def month_totals(self, dataset: Dataset, month: date) -> Totals:
+        """What the published table holds of a month."""
         with self.get_client() as client:
-            self._create_tables(client, dataset, table, staging)
+            return self._totals(client, self.table(dataset), dataset, month)
+
+    @contextmanager
+    def _staged(
+        self, published: bigquery.Table, schema: Schema, uri: str, part: str
+    ) -> Iterator[tuple[bigquery.Client, str]]:
+        """The object loaded into a staging table, beside the table to publish in, which is made if need be."""
+        prefix = f"{published.table_id}__staging_{part}_"
+        started = time.time_ns()
+        staging = self._full_name(f"{prefix}{started}_{uuid.uuid4().hex[:8]}")
+        with self.get_client() as client:
+            home = bigquery.Dataset(f"{self.project}.{self.dataset}")
+            home.location = self.location
+            client.create_dataset(home, exists_ok=True, retry=RETRY)
+            client.create_table(published, exists_ok=True, retry=RETRY)
+            table = bigquery.Table(staging, schema=fields(schema))
+            table.expires = datetime.now(UTC) + STAGING_LIFE
+            client.create_table(table, retry=RETRY)
             try:
                 load = client.load_table_from_uri(
                     uri,
@@ -72,51 +123,22 @@ class BigQueryWarehouse(BigQueryResource):
                     job_config=bigquery.LoadJobConfig(
                         source_format=bigquery.SourceFormat.PARQUET,
                         write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
-                        schema=fields(dataset.schema),
+                        schema=fields(schema),
                     ),
                     retry=RETRY,
                 )
                 load.result(retry=RETRY, timeout=JOB_SECONDS)
-                staged = self._totals(client, staging, dataset, month)
-                differences = staged.differences(manifest.kept)
-                if differences:
-                    raise AuditError(
-                        f"BigQuery read {dataset.name} {month_text(month)} other than the lake holds it: "
-                        f"{'; '.join(differences)}. Nothing was published; run it again."
-                    )
-                self._publish(client, table, staging, dataset, month)
+                yield client, staging
             finally:
                 client.delete_table(staging, not_found_ok=True, retry=RETRY)
             self._drop_leftovers(client, prefix, started)
-        return staged
 
-    def month_totals(self, dataset: Dataset, month: date) -> Totals:
-        """What the published table holds of a month."""
-        with self.get_client() as client:
-            return self._totals(client, self.table(dataset), dataset, month)
-
-    def _create_tables(self, client: bigquery.Client, dataset: Dataset, table: str, staging: str) -> None:
-        home = bigquery.Dataset(f"{self.project}.{self.dataset}")
-        home.location = self.location
-        client.create_dataset(home, exists_ok=True, retry=RETRY)
-        published = bigquery.Table(table, schema=fields(dataset.schema))
-        published.description = f"{dataset.title}; one row a trip. Filter by source_month to read few bytes."
-        published.time_partitioning = bigquery.TimePartitioning(
-            type_=bigquery.TimePartitioningType.MONTH, field="source_month"
-        )
-        published.clustering_fields = ["pickup_location_id", "pickup_datetime"]
-        client.create_table(published, exists_ok=True, retry=RETRY)
-        staged = bigquery.Table(staging, schema=fields(dataset.schema))
-        staged.expires = datetime.now(UTC) + STAGING_LIFE
-        client.create_table(staged, retry=RETRY)
-
-    def _publish(self, client: bigquery.Client, table: str, staging: str, dataset: Dataset, month: date) -> None:
-        columns = ", ".join(f"`{name}`" for name in dataset.schema.names)
-        # The whole month goes and comes back within one transaction, by the month of its file: a
-        # stray pickup time can neither survive the delete nor be doubled by the insert.
+    def _publish(self, client: bigquery.Client, table: str, staging: str, schema: Schema, replaced: str) -> None:
+        """Swap what `replaced` selects for the staging table's rows; readers see all of it or nothing."""
+        columns = ", ".join(f"`{name}`" for name in schema.names)
         script = f"""
             BEGIN TRANSACTION;
-            DELETE FROM `{table}` WHERE source_month = DATE '{month}';
+            DELETE FROM `{table}` WHERE {replaced};
             INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staging}`;
             COMMIT TRANSACTION;
         """

@@ -1,4 +1,4 @@
-"""PostgreSQL as a sink: months of trips, each a partition that is replaced whole."""
+"""PostgreSQL as a sink: months of trips, each a partition that is replaced whole, and small tables beside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +77,8 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         partition = f"{dataset.name}_trips_{month:%Y_%m}"
         staging = sql.Identifier(SCHEMA, f"{partition}_staging")
         with self.connect() as connection:
-            self._create_parent(connection, dataset, parent)
+            description = f"{dataset.title}; one row a trip."
+            self._create(connection, f"{dataset.name}_trips", dataset.schema, description, "source_month")
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA}.{partition}"])
             # Not LIKE the parent: that would lock it until the end, against every other month.
@@ -86,7 +87,7 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                     staging, _columns(dataset.schema), month, next_month(month)
                 )
             )
-            _copy(cursor, staging, kept)
+            _copy(cursor, staging, kept, freeze=True)
             staged = _totals(cursor, staging, dataset, month)
             differences = staged.differences(manifest.kept)
             if differences:
@@ -99,6 +100,23 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             _swap(cursor, parent, staging, partition, month)
         return staged
 
+    def replace_table(self, name: str, schema: Schema, path: Path, rows: int, description: str) -> str:
+        """Replace a small table's rows in one transaction; returns its name with its schema.
+
+        Raises:
+            AuditError: another number of rows arrived; nothing was published.
+        """
+        table = sql.Identifier(SCHEMA, name)
+        with self.connect() as connection:
+            self._create(connection, name, schema, description)
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL("DELETE FROM {}").format(table))
+            _copy(cursor, table, path)
+            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table))
+            if cursor.fetchone() != (rows,):
+                raise AuditError(f"PostgreSQL did not receive the {rows} rows of {name}. Nothing was published.")
+        return f"{SCHEMA}.{name}"
+
     def table(self, dataset: Dataset) -> str:
         """Name of the dataset's table with its schema."""
         return f"{SCHEMA}.{dataset.name}_trips"
@@ -108,23 +126,24 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.connect() as connection, connection.cursor() as cursor:
             return _totals(cursor, sql.Identifier(SCHEMA, f"{dataset.name}_trips"), dataset, month)
 
-    def _create_parent(self, connection: psycopg.Connection, dataset: Dataset, parent: sql.Identifier) -> None:
+    def _create(
+        self, connection: psycopg.Connection, name: str, schema: Schema, description: str, by_month: str | None = None
+    ) -> None:
+        """Make a table if it is not there, partitioned by the column `by_month` if one is given."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{dataset.name}_trips"])
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{name}"])
             if cursor.fetchone() == (True,):
                 return
             # IF NOT EXISTS alone fails when two runs create at the same instant.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} tables"])
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
-            cursor.execute(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}) PARTITION BY RANGE (source_month)").format(
-                    parent, _columns(dataset.schema)
-                )
-            )
-            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(parent, f"{dataset.title}; one row a trip."))
-            for column in dataset.schema.columns:
-                name = sql.SQL("{}.{}").format(parent, sql.Identifier(column.name))
-                cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(name, column.description))
+            table = sql.Identifier(SCHEMA, name)
+            parts = sql.SQL(" PARTITION BY RANGE ({})").format(sql.Identifier(by_month)) if by_month else sql.SQL("")
+            cursor.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(table, _columns(schema), parts))
+            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, description))
+            for column in schema.columns:
+                full_name = sql.Identifier(SCHEMA, name, column.name)
+                cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
 
 
 def _columns(schema: Schema) -> sql.Composable:
@@ -138,12 +157,13 @@ def _columns(schema: Schema) -> sql.Composable:
     )
 
 
-def _copy(cursor: psycopg.Cursor, table: sql.Identifier, kept: Path) -> None:
-    """Stream a Parquet file into a table made in this transaction, which FREEZE requires and WAL is spared for."""
-    file = pq.ParquetFile(kept, buffer_size=1 << 20, pre_buffer=False)
+def _copy(cursor: psycopg.Cursor, table: sql.Identifier, path: Path, *, freeze: bool = False) -> None:
+    """Stream a Parquet file into a table; FREEZE is for one made in this transaction, which also spares the WAL."""
+    file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow.remove_metadata())
     columns = sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))
-    with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(table, columns)) as copy:
+    options = sql.SQL("FORMAT binary, FREEZE" if freeze else "FORMAT binary")
+    with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN ({})").format(table, columns, options)) as copy:
         copy.write(encoder.write_header())
         for batch in file.iter_batches(COPY_ROWS):
             copy.write(encoder.write_batch(batch))

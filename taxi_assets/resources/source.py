@@ -43,6 +43,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
     """
 
     templates: str = Field(repr=False, description="`sample`, or comma-separated URL templates")
+    zones: str = Field(default=SAMPLE, repr=False, description="`sample`, or the URL of the zone lookup")
     sample_rows: int | None = Field(default=None, description="rows of a sample month; its own default if unset")
     timeout_seconds: float = Field(default=30.0, gt=0, description="to connect, and between bytes")
     attempts: int = Field(default=4, ge=1, description="for each template")
@@ -101,6 +102,21 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         for name in {file_name_of(url) for url in urls} - {raw.file_name}:
             discard_part(folder, name)
         return raw
+
+    def fetch_zones(self, folder: Path) -> RawFile:
+        """The zone lookup, put into the folder under its published name.
+
+        Raises:
+            As `fetch`.
+        """
+        if self.zones == SAMPLE:
+            from taxi_assets.local.sample_zones import write_zone_lookup
+
+            folder.mkdir(parents=True, exist_ok=True)
+            path = write_zone_lookup(folder)
+            digest, size = file_sha256(path), path.stat().st_size
+            return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
+        return download(self.zones, folder, (), self._patience(), None)
 
     def look(self, dataset: str, month: date) -> Fingerprint:
         """What the first source that has the month says the file is, without reading it; for sensors.
