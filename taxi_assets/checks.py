@@ -117,8 +117,10 @@ def _rows_are_conserved(kept: Path, rejected: Path, manifest: Manifest) -> Asset
 def _schema_is_the_contract(dataset: Dataset, kept: Path) -> AssetCheckResult:
     found, expected = pq.read_schema(kept), dataset.schema.arrow
     wrong = [f"{f.name} {f.type}" for f in found if f not in list(expected)]
+    wrong += [f"no {f.name} {f.type}" for f in expected if f not in list(found)]
     same = found.equals(expected)
-    return _result(SCHEMA, same, "All columns agree." if same else f"Not as the contract says: {', '.join(wrong)}.")
+    what = ", ".join(wrong) or "the order of the columns"
+    return _result(SCHEMA, same, "All columns agree." if same else f"Not as the contract says: {what}.")
 
 
 def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> AssetCheckResult:

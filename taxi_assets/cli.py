@@ -11,7 +11,7 @@ from typing import Any
 import click
 from dotenv import load_dotenv
 
-from taxi_assets import __version__
+from taxi_assets import __version__, cli_contract
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import parse_month
 from taxi_assets.settings import Settings
@@ -113,6 +113,10 @@ def sample(dataset: str, month: str, rows: int | None, file_format: str | None, 
     out.mkdir(parents=True, exist_ok=True)
     path = write_sample(dataset, parse_month(month), out, rows=rows, file_format=file_format)
     click.echo(f"{path}  {path.stat().st_size:,} bytes  (a sample made on this machine, not TLC's data)")
+
+
+cli.add_command(cli_contract.contract)
+cli.add_command(cli_contract.inspect)
 
 
 def _headline(found: dict[str, Any]) -> str:

@@ -122,6 +122,9 @@ def _number(array: pa.Array, type_: pa.DataType) -> pa.Array:
         return _in_range(array) if type_ == NUMBER else array
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
         return pa.nulls(len(array), type_)
+    if pa.types.is_decimal(array.type):
+        # Arrow's direct cast is a bit off: 591.31 becomes 591.3100000000001.
+        array = array.cast(TEXT).cast(NUMBER)
     if type_ == NUMBER:
         return _in_range(array.cast(NUMBER, safe=False))
     try:
@@ -143,9 +146,7 @@ def _in_range(numbers: pa.Array) -> pa.Array:
 
 def _in_calendar(times: pa.Array) -> pa.Array:
     ends = pc.min_max(times)
-    if not ends["min"].is_valid or (
-        ends["min"].value >= FIRST_TIME.value and ends["max"].value <= LAST_TIME.value
-    ):
+    if not ends["min"].is_valid or (ends["min"].value >= FIRST_TIME.value and ends["max"].value <= LAST_TIME.value):
         return times
     known = pc.and_(pc.greater_equal(times, FIRST_TIME), pc.less_equal(times, LAST_TIME))
     return pc.if_else(known, times, pa.scalar(None, TIME))

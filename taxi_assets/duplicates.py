@@ -26,7 +26,8 @@ CHUNK_ROWS = 1 << 18
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _A = np.uint64(0xBF58476D1CE4E5B9)
 _B = np.uint64(0x94D049BB133111EB)
-_SHIFT = np.uint64(29)
+# Two shifts as well: a change of sign alone would otherwise leave the same trace in both hashes.
+_SHIFTS = {_A: np.uint64(29), _B: np.uint64(32)}
 SHADOW_SHARED = ("pickup_datetime", "dropoff_datetime", "pickup_location_id", "dropoff_location_id", "total_amount")
 SHADOW_EMPTY = ("passenger_count", "rate_code", "store_and_fwd_flag")
 
@@ -71,7 +72,7 @@ def _mix(bits: dict[str, Hash], names: tuple[str, ...] | list[str], rows: int, m
     for name in names:
         mixed ^= bits[name]
         mixed *= multiplier
-        mixed ^= mixed >> _SHIFT
+        mixed ^= mixed >> _SHIFTS[multiplier]
     return mixed
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from taxi_assets.convert import convert
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import BadFileError
-from taxi_assets.layout import Layout, csv_layout, map_columns, split_line
+from taxi_assets.layout import Layout, csv_header, csv_layout, map_columns, split_line
 from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
@@ -70,9 +70,7 @@ def open_raw(path: Path, dataset: Dataset) -> RawReader:
     """
     if path.name.endswith(".parquet"):
         return _open_parquet(path, dataset)
-    format_ = "csv.gz" if path.name.endswith(".gz") else "csv"
-    with _open_text(path) as file:
-        layout = csv_layout(dataset, format_, _read(file, HEAD_BYTES, path))
+    layout = csv_layout(dataset, "csv.gz" if path.name.endswith(".gz") else "csv", _head(path))
     parser = _CsvParser(dataset, layout)
 
     def blocks() -> Iterator[Callable[[], Block]]:
@@ -80,6 +78,22 @@ def open_raw(path: Path, dataset: Dataset) -> RawReader:
             yield partial(parser.parse, part)
 
     return RawReader(layout, blocks)
+
+
+def header_of(path: Path) -> tuple[str, ...]:
+    """The names of a raw file's columns as published, whatever its dataset.
+
+    Raises:
+        BadFileError: the file is not what its name says.
+    """
+    if path.name.endswith(".parquet"):
+        return tuple(_parquet_file(path).schema_arrow.names)
+    return csv_header(_head(path))
+
+
+def _head(path: Path) -> bytes:
+    with _open_text(path) as file:
+        return _read(file, HEAD_BYTES, path)
 
 
 def _open_text(path: Path) -> BinaryIO:
@@ -107,12 +121,12 @@ def _line_blocks(path: Path) -> Iterator[bytes]:
             end = chunk.rfind(b"\n") + 1
             rest, chunk = chunk[end:], chunk[:end]
             if not header_seen and chunk.strip():
-                chunk = chunk.lstrip(b"\r\n")
+                chunk = chunk.lstrip()
                 chunk = chunk[chunk.index(b"\n") + 1 :]
                 header_seen = True
             if chunk:
                 yield chunk
-        if rest.strip() and header_seen:
+        if rest.strip(b"\r\n") and header_seen:
             yield rest
 
 
@@ -140,7 +154,7 @@ class _CsvParser:
         if not _is_plain(part):
             return self._parse_by_line(part, count)
         # Arrow reads 0x1F as an integer; nobody else does.
-        hexadecimal = b"0x" in part or b"0X" in part
+        hexadecimal = any(x in part and b"0" + x in part for x in (b"x", b"X"))  # one byte is sought much faster
         for attempt in range(max(self.first_attempt, hexadecimal), len(self.attempts)):
             torn: list[str] = []
             try:
@@ -293,16 +307,25 @@ def _place(part: bytes, count: int, torn_texts: list[str]) -> tuple[NDArray[np.i
     return np.array(whole, np.int64), torn
 
 
-def _open_parquet(path: Path, dataset: Dataset) -> RawReader:
+def _parquet_file(path: Path) -> pq.ParquetFile:
     try:
         # Read column by column through small buffers: TLC writes a month as one row group.
-        file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, coerce_int96_timestamp_unit="us")
+        return pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, coerce_int96_timestamp_unit="us")
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise BadFileError(
-            f"{path.name} is not a readable Parquet file ({error}); materialize raw_file again to fetch it anew."
+            f"{path.name} is not a readable Parquet file ({_first_line(error)}); materialize raw_file again to "
+            "fetch it anew."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _open_parquet(path: Path, dataset: Dataset) -> RawReader:
+    file = _parquet_file(path)
     header = tuple(file.schema_arrow.names)
     layout = Layout("parquet", header, map_columns(dataset, header), len(header))
 
@@ -311,7 +334,7 @@ def _open_parquet(path: Path, dataset: Dataset) -> RawReader:
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 yield partial(_parquet_block, batch, layout, dataset)
         except (pa.ArrowInvalid, OSError) as error:
-            raise BadFileError(f"{path.name} is damaged ({error}); materialize raw_file again.") from error
+            raise BadFileError(f"{path.name} is damaged ({_first_line(error)}); materialize raw_file again.") from error
 
     return RawReader(layout, blocks)
 
@@ -320,10 +343,12 @@ def _parquet_block(batch: pa.RecordBatch, layout: Layout, dataset: Dataset) -> B
     rows, bad = _canonical(batch.column, batch.num_rows, layout, dataset.schema)
 
     def original(indices: NDArray[np.int64]) -> list[str]:
-        rows = batch.take(pa.array(indices))
-        # As text, since Python has no year 10000 and the like.
-        columns = [c.cast(TEXT) if pa.types.is_timestamp(c.type) else c for c in rows.columns]
-        published = pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+        at = pa.array(indices)
+        # Arrow cannot take from a string view.
+        columns = [(c.cast(TEXT) if pa.types.is_string_view(c.type) else c).take(at) for c in batch.columns]
+        # Times as text, since Python has no year 10000 and the like.
+        columns = [c.cast(TEXT) if pa.types.is_timestamp(c.type) else c for c in columns]
+        published = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         return [json.dumps(row, default=str) for row in published.to_pylist()]
 
     return Block(batch.num_rows, rows, np.arange(batch.num_rows), bad, [], original)

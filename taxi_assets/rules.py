@@ -1,6 +1,6 @@
 """The rules that reject rows, in their order, and the doubts that are only counted.
 
-To change what is rejected, change `RULES`. Two rules are applied elsewhere because they need more
+To change what is rejected, change the tuples of rules below. Two rules are applied elsewhere because they need more
 than a row: `unreadable_row` where values are converted, `duplicate_row` once the whole month is known.
 Pure: NumPy in, NumPy out.
 """
@@ -169,7 +169,7 @@ def _fast(name: str) -> Callable[[Rows, date], Mask | None]:
         if not (rows.has(name) and rows.has("dropoff_datetime") and rows.has("pickup_datetime")):
             return None
         lasted = rows.values("dropoff_datetime") - rows.values("pickup_datetime")
-        found = (lasted > 0) & (rows.values(name) * MICROSECONDS_PER_HOUR > MAX_MILES_PER_HOUR * lasted)
+        found = (lasted > 0) & (rows.values(name) > lasted / (MICROSECONDS_PER_HOUR / MAX_MILES_PER_HOUR))
         return rows.where(name, rows.where("pickup_datetime", rows.where("dropoff_datetime", found)))
 
     return find

@@ -87,7 +87,7 @@ class Schema:
 
     def column(self, name: str) -> Column:
         """The column of that canonical name (KeyError if there is none)."""
-        return next(c for c in self.columns if c.name == name)
+        return {c.name: c for c in self.columns}[name]
 
 
 def _is_partition(column: Column) -> bool:
@@ -143,12 +143,11 @@ def _degrees(name: str, what: str, *aliases: str) -> Column:
     )
 
 
-def _zone(end: str, *aliases: str) -> Column:
+def _zone(end: str, *aliases: str, note: str = "") -> Column:
     return Column(
         f"{end}_location_id",
         INTEGER,
-        f"Taxi zone of the {end}, see the table `zones`; 264 is unknown, 265 outside New York City. NULL in files "
-        "that have coordinates instead.",
+        f"Taxi zone of the {end}, see the table `zones`; 264 is unknown, 265 outside New York City.{note}",
         ({"pickup": "pulocationid", "dropoff": "dolocationid"}[end], *aliases),
     )
 
@@ -196,8 +195,8 @@ def _metered(prefix: str) -> dict[str, Column]:
             ("store_and_forward",),
             codes=FLAG_CODES,
         ),
-        _zone("pickup"),
-        _zone("dropoff"),
+        _zone("pickup", note=" NULL in files that have coordinates instead."),
+        _zone("dropoff", note=" NULL in files that have coordinates instead."),
         _degrees("pickup_longitude", "Longitude of the pickup", "start_lon"),
         _degrees("pickup_latitude", "Latitude of the pickup", "start_lat"),
         _degrees("dropoff_longitude", "Longitude of the dropoff", "end_lon"),
@@ -215,10 +214,15 @@ def _metered(prefix: str) -> dict[str, Column]:
         _usd("tip_amount", "Tip; cash tips are not recorded.", ("tip_amt",)),
         _usd("tolls_amount", "All tolls of the trip.", ("tolls_amt",)),
         _usd("ehail_fee", "Fee for hailing electronically; empty in every file so far."),
-        _usd("improvement_surcharge", "Flat surcharge per trip.", since="2015-01"),
+        # TLC's Parquet files have the surcharges' columns back to 2011, long before they were charged.
+        _usd("improvement_surcharge", "Flat surcharge per trip; in CSV files from 2015-01 on.", since="2011-01"),
         _usd("total_amount", "Total charged, without cash tips.", ("total_amt",)),
         Column("trip_type", INTEGER, "How the trip began: 1 street hail, 2 dispatch."),
-        _usd("congestion_surcharge", "New York State's congestion surcharge.", since="2019-01"),
+        _usd(
+            "congestion_surcharge",
+            "New York State's congestion surcharge; in CSV files from 2019-01 on.",
+            since="2011-01",
+        ),
         _usd("airport_fee", "Fee for pickups at LaGuardia and JFK.", since="2011-01"),
         _usd("cbd_congestion_fee", "MTA's congestion relief zone charge.", since="2025-01"),
     )
@@ -242,8 +246,7 @@ _DISPATCHING_BASE = Column(
 _SHARED_RIDE = Column(
     "sr_flag",
     INTEGER,
-    "1 when the trip was part of a shared ride; empty otherwise.",
-    since="2017-07",
+    "1 when the trip was part of a shared ride; empty otherwise. In CSV files from 2017-07 on.",
 )
 
 FHV = Schema(
@@ -257,7 +260,6 @@ FHV = Schema(
             TIME,
             "When the trip ended, New York wall-clock time; NULL where the base did not report it, in all of 2015 and "
             "2016 and in many rows after.",
-            since="2017-01",
         ),
         # Until 2016 the only zone is the pickup's.
         _zone("pickup", "locationid"),

@@ -1,0 +1,105 @@
+"""The environment, read in one place: defaults, refusals, and no secret kept."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from taxi_assets.errors import SettingsError
+from taxi_assets.settings import PROJECT_ROOT, TLC_SOURCE, VARIABLES, Settings
+
+
+def settings(**environ: str) -> Settings:
+    return Settings.from_environment(environ)
+
+
+def test_defaults_are_local() -> None:
+    found = settings()
+    assert (found.env, found.source, found.source_is_set) == ("local", "sample", False)
+    assert found.data_dir == PROJECT_ROOT / ".taxi"
+    assert (found.gcp_project, found.gcs_bucket) == ("taxi-local", "taxi-local")
+    assert (found.bigquery_dataset, found.bigquery_location) == ("taxi", "US")
+    assert found.storage_emulator_host == "http://127.0.0.1:9023"
+    assert found.bigquery_emulator_host == "http://127.0.0.1:9050"
+    assert (found.ui_port, found.bigquery_grpc_port, found.sample_rows) == (3000, 9060, None)
+
+
+def test_empty_is_unset() -> None:
+    assert settings(**dict.fromkeys(VARIABLES, "")) == settings()
+
+
+def test_the_cloud_has_no_local_defaults() -> None:
+    found = settings(TAXI_ENV="cloud")
+    assert (found.gcp_project, found.gcs_bucket) == (None, None)
+    assert (found.storage_emulator_host, found.bigquery_emulator_host) == (None, None)
+    # A deployment must not load samples because a variable was forgotten.
+    assert found.source == TLC_SOURCE
+
+
+def test_ports_move_the_emulators() -> None:
+    found = settings(TAXI_GCS_PORT="1234", TAXI_BIGQUERY_PORT="65535")
+    assert found.storage_emulator_host == "http://127.0.0.1:1234"
+    assert found.bigquery_emulator_host == "http://127.0.0.1:65535"
+    assert settings(STORAGE_EMULATOR_HOST="http://gcs:1").storage_emulator_host == "http://gcs:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TAXI_ENVIRONMENT", "local", "TAXI_ENVIRONMENT is set but is no setting"),
+        ("TAXI_ENV", "prod", "TAXI_ENV is 'prod'"),
+        ("TAXI_UI_PORT", "0", "TAXI_UI_PORT is '0'"),
+        ("TAXI_UI_PORT", "65536", "at most 65535"),
+        ("TAXI_UI_PORT", "3000x", "TAXI_UI_PORT is '3000x'"),
+        ("TAXI_SAMPLE_ROWS", "-1", "TAXI_SAMPLE_ROWS is '-1'"),
+        ("TAXI_SAMPLE_ROWS", "٣", "whole number above 0"),
+        ("TAXI_SOURCE", "ftp://x/{month}.csv", "neither `sample` nor begins with https://"),
+        ("TAXI_SOURCE", "https://x/{month}.csv,sample", "neither `sample` nor begins with https://"),
+        ("TAXI_SOURCE", "https://x/{month}/trips.csv", "lacks {month}"),
+    ],
+)
+def test_refusals(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["sample", "https://x/{dataset}_{month}.parquet", "file:///d/{month}.csv, https://x/{dataset}/{month}.csv.gz"],
+)
+def test_sources(source: str) -> None:
+    found = settings(TAXI_SOURCE=source)
+    assert (found.source, found.source_is_set) == (source, True)
+
+
+def test_secrets_are_not_kept() -> None:
+    found = settings(TAXI_POSTGRES_URL="postgresql://u:hunter2@db/taxi", PGPASSWORD="hunter2")
+    assert found.postgres_url_is_set
+    assert "hunter2" not in repr(found)
+
+
+def test_the_data_folder_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings(TAXI_DATA_DIR="here").data_dir == tmp_path / "here"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings(TAXI_DATA_DIR="~/there").data_dir == tmp_path / "there"
+
+
+@pytest.mark.parametrize("folder", ["/d", "/" + "x" * 300, "/ü" * 60])
+def test_a_sockets_path_is_short_enough(folder: str) -> None:
+    found = settings(TAXI_DATA_DIR=folder)
+    assert len(os.fsencode(found.socket_dir / ".s.PGSQL.5432")) <= 107
+    assert (found.socket_dir == Path(folder) / "run") == (len(folder) < 10)
+    assert found.socket_dir == settings(TAXI_DATA_DIR=folder).socket_dir
+    assert found.socket_dir != settings(TAXI_DATA_DIR=folder + "y").socket_dir
+
+
+@pytest.mark.parametrize(("driver", "scheme"), [({}, "postgresql"), ({"driver": "pg+x"}, "pg+x")])
+def test_the_local_database(driver: dict[str, Any], scheme: str) -> None:
+    found = settings(TAXI_DATA_DIR="/a folder/ü")
+    url = found.local_postgres_url("taxi", **driver)
+    assert url.startswith(f"{scheme}://postgres@/taxi?host=")
+    assert unquote(url).startswith(f"{scheme}://postgres@/taxi?host={found.socket_dir}")
+    assert " " not in url
