@@ -4,7 +4,6 @@ Blocks are parsed and cleaned in threads while this one unpacks and writes; they
 file's order, so that the same raw file gives the same bytes every time.
 """
 
-import hashlib
 import json
 import os
 from collections import Counter, deque
@@ -39,13 +38,14 @@ def clean_file(
     month: date,
     folder: Path,
     *,
+    raw_sha256: str = "",
     rules_off: Sequence[str] = (),
     source: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Path, Path, Manifest]:
     """Clean a raw file into `kept.parquet` and `rejected.parquet` in `folder`.
 
-    `progress` is told the number of raw rows done, now and then. Memory does not grow with the
+    `source` and `raw_sha256` are only recorded. `progress` is told the number of raw rows done, now and then. Memory does not grow with the
     file; the folder needs room for the results and 24 bytes a row.
 
     Raises:
@@ -61,7 +61,7 @@ def clean_file(
         month=month,
         contract_version=CONTRACT_VERSION,
         raw_file=raw.name,
-        raw_sha256=sha256_of(raw),
+        raw_sha256=raw_sha256,
         raw_rows=0,
         layout=f"{reader.layout.format}, {len(reader.layout.header)} columns",
         source=source,
@@ -95,12 +95,6 @@ def clean_file(
             _drop(again, numbers, kept_path, rejects, dataset, manifest)
     keys_path.unlink()
     return kept_path, rejected_path, manifest
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked_rules(dataset: Dataset, rules_off: Sequence[str]) -> frozenset[str]:

@@ -43,6 +43,10 @@ def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> NDArra
     bits = {name: _bits(batch, rows, name) for name in columns}
     keys["a"] = _mix(bits, columns, len(rows), _A)
     keys["b"] = _mix(bits, columns, len(rows), _B)
+    unreported = rows.nulls("dropoff_datetime")
+    if unreported is not None:
+        # Such a row is compared with none: a key that no other has.
+        keys["a"][unreported] = np.random.default_rng().integers(0, 2**64, int(unreported.sum()), np.uint64)
     if shadows:
         filled = ~_all_null(rows, SHADOW_EMPTY)
         keys["shadow"] = (_mix(bits, SHADOW_SHARED, len(rows), _A) & ~np.uint64(1)) | filled

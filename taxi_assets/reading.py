@@ -150,9 +150,9 @@ class _CsvParser:
 
     def parse(self, part: bytes) -> Block:
         """The part as a block; whatever its text is, each line comes out as a row or as torn."""
-        count = _count_lines(part)
-        if not _is_plain(part):
-            return self._parse_by_line(part, count)
+        lines = _Lines(part)
+        if lines.has_lone_returns or not _is_text(part):
+            return self._parse_by_line(lines)
         # Arrow reads 0x1F as an integer; nobody else does.
         hexadecimal = any(x in part and b"0" + x in part for x in (b"x", b"X"))  # one byte is sought much faster
         for attempt in range(max(self.first_attempt, hexadecimal), len(self.attempts)):
@@ -161,17 +161,17 @@ class _CsvParser:
                 table = self._read(part, self.attempts[attempt], torn)
             except pa.ArrowInvalid:
                 continue
-            if table.num_rows + len(torn) != count:
+            if table.num_rows + len(torn) != len(lines):
                 break
             if attempt < len(self.attempts) - 1:
                 self.first_attempt = attempt
-            return self._block(part, count, table, *_place(part, count, torn))
-        return self._parse_by_line(part, count)
+            return self._block(lines, table, *_place(lines, torn))
+        return self._parse_by_line(lines)
 
-    def _parse_by_line(self, part: bytes, count: int) -> Block:
+    def _parse_by_line(self, lines: "_Lines") -> Block:
         """For text that is no UTF-8, or whose quotes or carriage returns blur where lines end."""
         rows, numbers, torn = [], [], []
-        for number, line in enumerate(_lines(part)):
+        for number, line in enumerate(lines):
             fields = split_line(line.decode("utf-8", "replace"))
             if len(fields) == self.layout.fields:
                 rows.append(fields)
@@ -179,7 +179,7 @@ class _CsvParser:
             else:
                 torn.append((number, _shown(line)))
         columns = [pa.array([row[i] or None for row in rows], TEXT) for i in range(self.layout.fields)]
-        return self._block(part, count, pa.table(columns, names=self.names), np.array(numbers, np.int64), torn)
+        return self._block(lines, pa.table(columns, names=self.names), np.array(numbers, np.int64), torn)
 
     def _read(self, part: bytes, types: dict[str, pa.DataType], torn: list[str]) -> pa.Table:
         def skip(row: pc_csv.InvalidRow) -> str:
@@ -199,7 +199,7 @@ class _CsvParser:
         )
 
     def _block(
-        self, part: bytes, count: int, table: pa.Table, numbers: NDArray[np.int64], torn: list[tuple[int, str]]
+        self, lines: "_Lines", table: pa.Table, numbers: NDArray[np.int64], torn: list[tuple[int, str]]
     ) -> Block:
         batch = table.combine_chunks().to_batches()[0] if table.num_rows else _no_rows(table)
         rows, bad = _canonical(lambda i: batch.column(self.names[i]), batch.num_rows, self.layout, self.schema)
@@ -207,10 +207,9 @@ class _CsvParser:
             bad = _either(bad, _filled(batch.column(self.names[i])))
 
         def original(indices: NDArray[np.int64]) -> list[str]:
-            lines = _lines(part)
             return [_shown(lines[i]) for i in numbers[indices]]
 
-        return Block(count, rows, numbers, bad, torn, original)
+        return Block(len(lines), rows, numbers, bad, torn, original)
 
 
 def _typed(column: Column | None) -> pa.DataType:
@@ -261,25 +260,41 @@ def _convert_first(sources: list[pa.Array], column: Column, rows: int) -> tuple[
     return array, bad
 
 
-def _count_lines(part: bytes) -> int:
-    """Lines that are not blank."""
-    if part[:1] in (b"\n", b"\r") or b"\n\n" in part or b"\n\r" in part:
-        return len(_lines(part))
-    return part.count(b"\n") + (not part.endswith(b"\n"))
+class _Lines:
+    """The lines of a part of a CSV that are not blank, found once; carriage returns at their ends do not count."""
 
+    def __init__(self, part: bytes) -> None:
+        self._part = part
+        text = np.frombuffer(part, np.uint8)
+        ends = np.flatnonzero(text == ord("\n"))
+        if not part.endswith(b"\n"):
+            ends = np.append(ends, len(part))
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        returned = (ends > starts) & (text[ends - 1] == ord("\r"))
+        # Others would end a line for Arrow, and do not here.
+        self.has_lone_returns = np.count_nonzero(text == ord("\r")) != np.count_nonzero(returned)
+        ends = ends - returned
+        filled = ends > starts
+        if self.has_lone_returns:
+            filled &= [bool(part[s:e].strip(b"\r")) for s, e in zip(starts, ends, strict=True)]
+        self._starts, self._ends = starts[filled], ends[filled]
 
-def _lines(part: bytes) -> list[bytes]:
-    return [stripped for line in part.split(b"\n") if (stripped := line.rstrip(b"\r"))]
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._part[self._starts[number] : self._ends[number]].rstrip(b"\r")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[number] for number in range(len(self)))
 
 
 def _shown(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
 
 
-def _is_plain(part: bytes) -> bool:
-    """Whether Arrow's parser ends lines where `_lines` does, quotes aside, and can read them as text."""
-    if b"\r" in part and part.count(b"\r") != part.count(b"\r\n"):
-        return False
+def _is_text(part: bytes) -> bool:
+    """Whether Arrow reads all of the part as it is."""
     if part.isascii():
         return True
     try:
@@ -290,15 +305,15 @@ def _is_plain(part: bytes) -> bool:
     return not part.startswith(codecs.BOM_UTF8)
 
 
-def _place(part: bytes, count: int, torn_texts: list[str]) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
+def _place(lines: _Lines, torn_texts: list[str]) -> tuple[NDArray[np.int64], list[tuple[int, str]]]:
     """Which lines became rows, and where the torn ones stand; both are in the file's order."""
     if not torn_texts:
-        return np.arange(count), []
+        return np.arange(len(lines)), []
     torn: list[tuple[int, str]] = []
     waiting = iter(torn_texts)
     text = next(waiting, None)
     whole = []
-    for number, line in enumerate(_lines(part)):
+    for number, line in enumerate(lines):
         if text is not None and line.decode() == text.rstrip("\r\n"):
             torn.append((number, text.rstrip("\r\n")))
             text = next(waiting, None)

@@ -135,7 +135,12 @@ _OUTSIDE = Rule(
 )
 _BACKWARDS = Rule("dropoff_before_pickup", "The trip ends before it begins.", _ends_before_it_begins)
 _ZONE = Rule("unknown_zone", f"A zone id is not one of {ZONES.start} to {ZONES.stop - 1}.", _unknown_zone)
-_DUPLICATE = Rule(DUPLICATE, "Every value equals that of a row of the same file already kept.", _never)
+_DUPLICATE = Rule(
+    DUPLICATE,
+    "Every value equals that of a row of the same file already kept. A row without a dropoff time is not compared: "
+    "in the three columns that for-hire files had until 2016, equal rows are different trips.",
+    _never,
+)
 
 TIMED_RULES = (
     _UNREADABLE,

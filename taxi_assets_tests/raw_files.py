@@ -45,7 +45,9 @@ class Made:
             reason = "unreadable_row" if isinstance(row, str) else broken_rule(row, self.dataset, self.month)
             if reason is None:
                 values = tuple(row[name] for name in names)
-                reason = "duplicate_row" if values in seen else None
+                # Without a dropoff time, equal rows are different trips.
+                compared = row.get("dropoff_datetime") is not None
+                reason = "duplicate_row" if compared and values in seen else None
                 seen.add(values)
             if reason is None:
                 absent = dict.fromkeys(self.dataset.schema.names)

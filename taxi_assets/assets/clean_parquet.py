@@ -1,5 +1,6 @@
 """The month in the canonical schema, and what the rules rejected."""
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -69,6 +70,7 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                 dataset,
                 month,
                 folder,
+                raw_sha256=raw.metadata["sha256"],
                 rules_off=config.rules_off,
                 source=raw.metadata["source"],
                 progress=_Progress(context),
@@ -77,6 +79,8 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
             names = {kept: clean_object(dataset.name, month), rejected: rejected_object(dataset.name, month)}
             ten_rows = preview(kept)
             sizes = {path: path.stat().st_size for path in names}
+            # Tells the files of one cleaning from those of another, so that never one of each is published.
+            cleaning = hashlib.sha256(manifest.to_json().encode()).hexdigest()
             if not stops(checks):
                 for path, name in names.items():
                     metadata = {
@@ -86,6 +90,7 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                         "raw_file": manifest.raw_file,
                         "raw_sha256": manifest.raw_sha256,
                         "code_version": CODE_VERSION,
+                        "cleaning": cleaning,
                     }
                     lake.put(
                         path, PENDING + name, metadata | ({"manifest": manifest.to_json()} if path == kept else {})

@@ -72,11 +72,18 @@ def test_every_row_is_kept_or_rejected_with_its_number_and_reason(tmp_path: Path
     ]
 
 
+def test_equal_rows_without_a_dropoff_are_different_trips(tmp_path: Path) -> None:
+    line = "B2,2020-04-01 09:00:00,,8"
+    kept, rejected, _ = cleaned(tmp_path, line, GOOD, line, GOOD)
+    assert kept == ["B2", "B1", "B2"]
+    assert [(number, reason) for number, reason, _ in rejected] == [(4, "duplicate_row")]
+
+
 def test_the_manifest_says_where_the_rows_come_from(tmp_path: Path) -> None:
-    *_, manifest = cleaned(tmp_path, GOOD, source="https://example.org/x.csv")
+    *_, manifest = cleaned(tmp_path, GOOD, source="https://example.org/x.csv", raw_sha256="ab12")
     raw = tmp_path / "fhv_tripdata_2020-04.csv"
     assert (manifest.dataset, manifest.month, manifest.raw_file) == ("fhv", APRIL, raw.name)
-    assert manifest.raw_sha256 == cleaner.sha256_of(raw)
+    assert manifest.raw_sha256 == "ab12"
     assert manifest.layout == "csv, 4 columns"
     assert manifest.source == "https://example.org/x.csv"
     assert manifest.kept.first_pickup == manifest.kept.last_pickup
