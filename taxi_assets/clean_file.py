@@ -45,8 +45,8 @@ def clean_file(
 ) -> tuple[Path, Path, Manifest]:
     """Clean a raw file into `kept.parquet` and `rejected.parquet` in `folder`.
 
-    `source` and `raw_sha256` are only recorded. `progress` is told the number of raw rows done, now and then. Memory does not grow with the
-    file; the folder needs room for the results and 24 bytes a row.
+    `source` and `raw_sha256` are only recorded. `progress` is told the number of raw rows done, now and
+    then. Memory does not grow with the file; the folder needs room for the results and 24 bytes a row.
 
     Raises:
         BadFileError, ContractError: see `open_raw`.

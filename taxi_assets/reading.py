@@ -28,7 +28,7 @@ from taxi_assets.layout import Layout, csv_header, csv_layout, map_columns, spli
 from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 BATCH_ROWS = 1 << 16
 HEAD_BYTES = 1 << 16
 CODE_TEXT = pa.dictionary(pa.int32(), TEXT)
