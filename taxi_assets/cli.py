@@ -79,10 +79,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @cli.command()
 def env() -> None:
     """Print the variables that dagster, psql and Google's clients need: eval "$(taxi env)"."""
-    from taxi_assets.local.environment import environment
+    from taxi_assets.local.environment import environment, missing
 
-    for name, value in environment(Settings.from_environment()).items():
+    settings = Settings.from_environment()
+    for name, value in environment(settings).items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    if names := missing(settings):
+        click.echo(f"taxi: TAXI_ENV=cloud also needs {', '.join(names)}; set them as .env.example says.", err=True)
 
 
 @cli.command()

@@ -46,6 +46,12 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     return values | _no_proxy(environ)
 
 
+def missing(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The variables that `TAXI_ENV=cloud` needs and that are not set; locally there are none."""
+    needed = ("DAGSTER_POSTGRES_URL", "TAXI_POSTGRES_URL", "TAXI_GCP_PROJECT", "TAXI_GCS_BUCKET")
+    return [name for name in needed if settings.env == "cloud" and not environ.get(name)]
+
+
 def _local(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     values = {
         # dagster-postgres listens with psycopg2; SQLAlchemy 2.1 takes a plain postgresql:// for psycopg 3.

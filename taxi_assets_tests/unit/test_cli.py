@@ -107,6 +107,22 @@ def test_a_dagster_home_of_another_project_does_not_win() -> None:
     assert values({"DAGSTER_HOME": "/elsewhere"})["DAGSTER_HOME"] != "/elsewhere"
 
 
+def test_cloud_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAXI_ENV", "cloud")
+    monkeypatch.setenv("TAXI_GCS_BUCKET", "b")
+    done = CliRunner().invoke(cli, ["env"])
+    assert done.exit_code == 0
+    assert "DAGSTER_POSTGRES_URL, TAXI_POSTGRES_URL, TAXI_GCP_PROJECT; set them" in done.stderr
+    assert "also needs" not in done.stdout
+
+
+def test_sample_writes_a_file_and_says_what_it_is(folder: Path) -> None:
+    done = CliRunner().invoke(cli, ["sample", "green", "2020-04", "--rows", "10", "--format", "csv", "--out", "made"])
+    assert done.exit_code == 0, done.output
+    assert "not TLC's data" in done.stdout
+    assert len((folder / "made" / "green_tripdata_2020-04.csv").read_text().splitlines()) == 11
+
+
 def test_cloud_gets_no_emulator_and_no_secret() -> None:
     secrets = {"TAXI_POSTGRES_URL": "postgresql://u:hunter2@h/d", "DAGSTER_POSTGRES_URL": "postgresql://u:hunter2@h/e"}
     found = values({"TAXI_ENV": "cloud", "TAXI_GCP_PROJECT": "p", "TAXI_GCS_BUCKET": "b", **secrets})
