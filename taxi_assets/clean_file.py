@@ -9,6 +9,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -80,7 +81,8 @@ def clean_file(
                 rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
                 rejected_numbers.append(numbers)
                 kept.write(block.kept)
-                block.keys.tofile(keys)
+                # Not `tofile`, which does not tell when the disk is full at the end.
+                keys.write(block.keys.tobytes())
                 _count(block, manifest)
                 if progress is not None:
                     progress(manifest.raw_rows)
@@ -181,10 +183,10 @@ class _Writer:
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
-        if error is None:
-            self._write_group()
-            self._writer.add_key_value_metadata(self.metadata)
-        self._writer.close()
+        with closing(self._writer):
+            if error is None:
+                self._write_group()
+                self._writer.add_key_value_metadata(self.metadata)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows."""

@@ -5,15 +5,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from dagster import DagsterInstance, ExecuteInProcessResult, materialize
+from dagster import DagsterInstance, ExecuteInProcessResult, RetryPolicy, materialize
 
-from taxi_assets.assets import build_assets
+from taxi_assets.assets import build_assets, common
 from taxi_assets.build import build_resources
 from taxi_assets.datasets import DATASETS
 from taxi_assets.local.ports import free_port
@@ -51,6 +52,12 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
+@cache
+def instance() -> DagsterInstance:
+    """An instance in memory, made once since that takes as long as a small asset."""
+    return DagsterInstance.ephemeral()
+
+
 @dataclass(frozen=True)
 class World:
     """A bucket, a BigQuery dataset, a database and a data folder that nothing else uses."""
@@ -81,14 +88,14 @@ class World:
     ) -> ExecuteInProcessResult:
         """Materialize a month's assets, all of them or those named, in this process."""
         assets = build_assets(DATASETS[dataset])
-        # Waiting between retries is Dagster's business; what is tried again is seen without it.
         return materialize(
             assets,
             selection=[f"{dataset}/{name}" for name in names] or None,
             partition_key=month.isoformat(),
             resources=self.resources,
-            run_config=run_config,
-            instance=DagsterInstance.ephemeral(),
+            # Dagster prints each event otherwise, which hides what a failing test has to say.
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | (run_config or {}),
+            instance=instance(),
             raise_on_error=False,
         )
 
@@ -133,11 +140,27 @@ def failure(result: ExecuteInProcessResult) -> str:
     return data.user_failure_data.description or ""
 
 
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are retried once and at once."""
+    monkeypatch.setattr(common, "RETRIES", RetryPolicy(max_retries=1))
+
+
+def retries(result: ExecuteInProcessResult) -> int:
+    """How often a step was tried again."""
+    return sum(event.is_step_up_for_retry for event in result.all_events)
+
+
 @pytest.fixture
 def world(services: Settings, tmp_path: Path) -> World:
     """A world of its own within the shared services."""
+    return make_world(services, tmp_path / "data")
+
+
+def make_world(services: Settings, data_dir: Path) -> World:
+    """A new world within the shared services."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    settings = replace(services, data_dir=tmp_path / "data", gcs_bucket=name.replace("_", "-"), bigquery_dataset=name)
+    settings = replace(services, data_dir=data_dir, gcs_bucket=name.replace("_", "-"), bigquery_dataset=name)
     with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     url = services.local_postgres_url(name)

@@ -94,14 +94,21 @@ def newest_raw(lake: LakeResource, dataset: Dataset, month: date) -> LakeObject 
     return max(found, key=lambda item: item.metadata["archived_at"], default=None)
 
 
-def published_month(lake: LakeResource, dataset: Dataset, month: date) -> tuple[LakeObject, Manifest]:
-    """The month's kept rows in the lake, with their manifest.
+def published_month(
+    lake: LakeResource, dataset: Dataset, month: date, made_by: str = "gcs_object"
+) -> tuple[LakeObject, Manifest]:
+    """The month's kept rows in the lake, with their manifest; `made_by` is the asset to run if they are missing.
 
     Raises:
-        ServiceError: gcs_object has not published the month.
+        ServiceError: the month is not published, or its object was not made by this project.
     """
     name = clean_object(dataset.name, month)
     found = lake.find(name)
-    if found is None or "manifest" not in found.metadata:
-        raise ServiceError(f"gs://{lake.bucket}/{name} is not there; materialize {dataset.name}/gcs_object first.")
+    if found is None:
+        raise ServiceError(f"gs://{lake.bucket}/{name} is not there; materialize {dataset.name}/{made_by} first.")
+    if "manifest" not in found.metadata:
+        raise ServiceError(
+            f"{found.uri} was overwritten by hand (it has no manifest); materialize {dataset.name}/clean_parquet and "
+            "what comes after it again."
+        )
     return found, Manifest.from_json(found.metadata["manifest"])

@@ -1,12 +1,16 @@
 """The cleaned month, published in the lake."""
 
+from datetime import date
+
 from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult
 
 from taxi_assets.assets.common import failures, month_asset, month_of, newest_raw, published_month
 from taxi_assets.checks import GCS_CHECKS, check_objects
 from taxi_assets.datasets import Dataset
+from taxi_assets.errors import ServiceError
+from taxi_assets.months import month_text
 from taxi_assets.paths import PENDING, clean_object, rejected_object
-from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.lake import LakeObject, LakeResource
 
 
 def build_gcs_object(dataset: Dataset) -> AssetsDefinition:
@@ -28,12 +32,12 @@ nothing.""",
     def gcs_object(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         month = month_of(context)
         with failures(context):
-            for name in (rejected_object(dataset.name, month), clean_object(dataset.name, month)):
-                pending = lake.find(PENDING + name)
-                # A rerun finds nothing pending: then what was published before is verified once more.
-                if pending is not None:
-                    lake.promote(pending.name, name, pending.metadata)
-            kept, manifest = published_month(lake, dataset, month)
+            names = rejected_object(dataset.name, month), clean_object(dataset.name, month)
+            # A rerun finds nothing pending: then what was published before is verified once more.
+            _refuse_halves([lake.find(PENDING + name) or lake.find(name) for name in names], dataset, month)
+            for name in names:
+                lake.promote(PENDING + name, name)
+            kept, manifest = published_month(lake, dataset, month, made_by="clean_parquet")
             rejected = lake.find(rejected_object(dataset.name, month))
             checks = check_objects([kept, rejected])
             raw = newest_raw(lake, dataset, month)
@@ -55,3 +59,12 @@ nothing.""",
         )
 
     return gcs_object
+
+
+def _refuse_halves(both: list[LakeObject | None], dataset: Dataset, month: date) -> None:
+    """Refuse kept and rejected rows that are not of one cleaning: a row could be in both, or in neither."""
+    if len({found.metadata.get("cleaning") for found in both if found is not None}) > 1:
+        raise ServiceError(
+            f"The kept and the rejected rows of {dataset.name} {month_text(month)} that wait in the lake are of two "
+            f"cleanings, as a killed run leaves them; materialize {dataset.name}/clean_parquet again."
+        )

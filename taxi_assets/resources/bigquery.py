@@ -5,21 +5,23 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from dagster_gcp import BigQueryResource
+from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 from pydantic import Field
 
 from taxi_assets.datasets import Dataset
-from taxi_assets.errors import AuditError, ServiceError
+from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.manifest import Manifest, Totals
 from taxi_assets.months import month_text
 from taxi_assets.resources.google import PATIENCE_SECONDS, client_arguments, google_errors
 from taxi_assets.schemas import BIGQUERY_TYPES, Schema
 
-RETRY = DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
+# The client itself sets no timeout, so that a service that accepts and is silent would hold a run for ever.
+CALL: dict[str, Any] = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS), "timeout": 2 * PATIENCE_SECONDS}
 JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(2 * PATIENCE_SECONDS)
 JOB_SECONDS = 3600.0
 STAGING_LIFE = timedelta(days=1)
@@ -30,6 +32,10 @@ class BigQueryWarehouse(BigQueryResource):
 
     dataset: str = Field(description="Name of the BigQuery dataset that holds the tables.")
     emulator_host: str | None = Field(default=None, description="Address of a BigQuery emulator, if there is one.")
+
+    def get_object_to_set_on_execution_context(self) -> Self:
+        """The resource itself; a client would need credentials before the step, where no error becomes a sentence."""
+        return self
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:
@@ -111,11 +117,11 @@ class BigQueryWarehouse(BigQueryResource):
         with self.get_client() as client:
             home = bigquery.Dataset(f"{self.project}.{self.dataset}")
             home.location = self.location
-            client.create_dataset(home, exists_ok=True, retry=RETRY)
-            client.create_table(published, exists_ok=True, retry=RETRY)
+            client.create_dataset(home, exists_ok=True, **CALL)
+            client.create_table(published, exists_ok=True, **CALL)
             table = bigquery.Table(staging, schema=fields(schema))
             table.expires = datetime.now(UTC) + STAGING_LIFE
-            client.create_table(table, retry=RETRY)
+            client.create_table(table, **CALL)
             try:
                 load = client.load_table_from_uri(
                     uri,
@@ -125,12 +131,17 @@ class BigQueryWarehouse(BigQueryResource):
                         write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
                         schema=fields(schema),
                     ),
-                    retry=RETRY,
+                    **CALL,
                 )
-                load.result(retry=RETRY, timeout=JOB_SECONDS)
+                load.result(retry=CALL["retry"], timeout=JOB_SECONDS)
                 yield client, staging
+            except exceptions.NotFound as error:
+                raise ServiceUnavailableError(
+                    f"{staging} or {uri} went away before the rows were published, as when another run of the same "
+                    "month ends meanwhile; run it again."
+                ) from error
             finally:
-                client.delete_table(staging, not_found_ok=True, retry=RETRY)
+                client.delete_table(staging, not_found_ok=True, **CALL)
             self._drop_leftovers(client, prefix, started)
 
     def _publish(self, client: bigquery.Client, table: str, staging: str, schema: Schema, replaced: str) -> None:
@@ -164,16 +175,17 @@ class BigQueryWarehouse(BigQueryResource):
         job = client.query(
             text,
             job_config=bigquery.QueryJobConfig(query_parameters=list(parameters)),
-            retry=RETRY,
-            job_retry=JOB_RETRY,
+            # Any other value adds a loop of ten minutes around `retry`; a job that fails is repeated below.
+            job_retry=None,
+            **CALL,
         )
-        return job.result(retry=RETRY, timeout=JOB_SECONDS)
+        return job.result(retry=CALL["retry"], job_retry=JOB_RETRY, timeout=JOB_SECONDS)
 
     def _drop_leftovers(self, client: bigquery.Client, prefix: str, started: int) -> None:
         """Drop staging tables of this month's earlier runs; a run that still lives loads anew when retried."""
-        for item in client.list_tables(f"{self.project}.{self.dataset}", retry=RETRY):
+        for item in client.list_tables(f"{self.project}.{self.dataset}", **CALL):
             if item.table_id.startswith(prefix) and int(item.table_id[len(prefix) :].split("_")[0]) < started:
-                client.delete_table(item.reference, not_found_ok=True, retry=RETRY)
+                client.delete_table(item.reference, not_found_ok=True, **CALL)
 
     def _errors(self) -> AbstractContextManager[None]:
         what = f"the BigQuery dataset {self.project}.{self.dataset}"

@@ -33,6 +33,12 @@ def client_arguments(emulator_host: str | None) -> dict[str, Any]:
     return {"credentials": AnonymousCredentials(), "client_options": {"api_endpoint": host}}
 
 
+def first_line(text: object) -> str:
+    """What an error says, without its further lines and without a stop."""
+    lines = str(text).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else "without a word"
+
+
 @contextmanager
 def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterator[None]:
     """Raise Google's errors as the project's own; `missing` is the sentence for what is not there.
@@ -57,3 +63,9 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
     except _GONE as error:
         hint = f"it should be at {emulator_host}, is `taxi up` running?" if emulator_host else "try again later."
         raise ServiceUnavailableError(f"{what} does not answer ({type(error).__name__}); {hint}") from error
+    except exceptions.GoogleAPICallError as error:
+        # What is left may pass: a transaction that another one overtook, a quota, a precondition.
+        raise ServiceUnavailableError(
+            f"Google answered HTTP {error.code} for {what}, '{first_line(error.message)}'; run it again, and if that "
+            "does not help, materialize the asset before this one again."
+        ) from error

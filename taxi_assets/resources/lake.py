@@ -3,14 +3,16 @@
 import base64
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import google_crc32c
 from dagster_gcp import GCSResource
+from google.api_core import exceptions
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from pydantic import Field
@@ -44,6 +46,10 @@ class LakeResource(GCSResource):
     data_dir: str = Field(description="Folder of local state; its `cache` mirrors the bucket's object names.")
     emulator_host: str | None = Field(default=None, description="Address of a storage emulator, if there is one.")
 
+    def get_object_to_set_on_execution_context(self) -> Self:
+        """The resource itself; a client would need credentials before the step, where no error becomes a sentence."""
+        return self
+
     def get_client(self) -> storage.Client:
         """A client of Google Cloud Storage, or of the emulator."""
         return storage.Client(project=self.project, **client_arguments(self.emulator_host))
@@ -65,7 +71,7 @@ class LakeResource(GCSResource):
     def find(self, name: str) -> LakeObject | None:
         """The object of that name, or None."""
         with self._errors():
-            blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+            blob = self._get(name)
         return _described(blob) if blob is not None else None
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
@@ -98,26 +104,31 @@ class LakeResource(GCSResource):
         _check(blob, crc32c)
         return _described(blob)
 
-    def promote(self, pending: str, name: str, metadata: Mapping[str, str]) -> LakeObject:
+    def promote(self, pending: str, name: str) -> None:
         """Give a pending object its final name, verify it, and remove the pending one.
 
+        Nothing happens where nothing is pending: another run of the month may have been faster.
+
         Raises:
-            ServiceError: there is no pending object.
             ServiceUnavailableError: the copy differs.
         """
         with self._errors():
-            source = self._bucket.get_blob(pending, retry=RETRY, timeout=TIMEOUT)
+            source = self._get(pending)
             if source is None:
-                raise ServiceError(f"gs://{self.bucket}/{pending} is not there; materialize clean_parquet first.")
+                return
             blob = self._bucket.blob(name)
-            blob.metadata = dict(metadata)
-            token, *_ = blob.rewrite(source, retry=RETRY, timeout=TIMEOUT)
-            while token is not None:
-                token, *_ = blob.rewrite(source, token=token, retry=RETRY, timeout=TIMEOUT)
-            blob.reload(retry=RETRY, timeout=TIMEOUT)
-            _check(blob, source.crc32c)
-            source.delete(retry=RETRY, timeout=TIMEOUT)
-        return _described(blob)
+            blob.metadata = dict(source.metadata or {})
+            # The generation, so that what another run puts there meanwhile is neither mixed in nor removed.
+            same = source.generation
+            with suppress(exceptions.NotFound):
+                token, *_ = blob.rewrite(source, if_source_generation_match=same, retry=RETRY, timeout=TIMEOUT)
+                while token is not None:
+                    token, *_ = blob.rewrite(
+                        source, token=token, if_source_generation_match=same, retry=RETRY, timeout=TIMEOUT
+                    )
+                blob.reload(retry=RETRY, timeout=TIMEOUT)
+                _check(blob, source.crc32c)
+                source.delete(if_generation_match=same, retry=RETRY, timeout=TIMEOUT)
 
     def fetch(self, name: str) -> Path:
         """The object as a local file: the cached copy where its checksum is right, else downloaded.
@@ -126,7 +137,7 @@ class LakeResource(GCSResource):
             ServiceError: there is no such object.
         """
         with self._errors():
-            blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+            blob = self._get(name)
             if blob is None:
                 raise ServiceError(
                     f"gs://{self.bucket}/{name} is not there; materialize the asset that makes it first."
@@ -140,6 +151,13 @@ class LakeResource(GCSResource):
                 blob.download_to_filename(part, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
                 os.replace(part, path)
         return path
+
+    def _get(self, name: str) -> storage.Blob | None:
+        blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
+        if blob is None:
+            # The answer is the same for a bucket that is not there; listing tells.
+            next(iter(self._bucket.list_blobs(max_results=1, retry=RETRY, timeout=TIMEOUT)), None)
+        return blob
 
     def _errors(self) -> AbstractContextManager[None]:
         what = f"the bucket gs://{self.bucket}"

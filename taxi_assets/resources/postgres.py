@@ -39,6 +39,12 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         """
         if not self.url:
             raise ServiceError("TAXI_POSTGRES_URL is not set; set it to postgresql://user:password@host:port/database.")
+        before_host = self.url.partition("://")[2].rpartition("@")[0]
+        if "@" in before_host or "/" in before_host:
+            # libpq would take a part of the password for the host, and name it in its errors.
+            raise ServiceError(
+                "TAXI_POSTGRES_URL has a bare '@' or '/' in its user or password; write them as %40 and %2F."
+            )
         try:
             where = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:
@@ -54,6 +60,8 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             raise ServiceUnavailableError(
                 f"A table in {name} was in use for longer than {LOCK_TIMEOUT}; end the query that reads it, or retry."
             ) from error
+        except psycopg.errors.DiskFull as error:
+            raise ServiceError(f"The disk of {name} is full ({_first_line(error)}); free some space there.") from error
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidCatalogName) as error:
             raise ServiceError(f"PostgreSQL refuses {name}: {_first_line(error)}.") from error
         except psycopg.OperationalError as error:
