@@ -173,7 +173,8 @@ def _spoil(fields: list[str], columns: list[Column], extra: int, line: Any, rand
         at = random.choice([i for i, c in enumerate(columns) if c.type in GARBAGE])
         return line([*fields[:at], random.choice(GARBAGE[columns[at].type]), *fields[at + 1 :]])
     if kind == "short":
-        return line(fields[: random.randint(1, len(fields) - 1)])
+        # A blank line would be no row at all.
+        return line(fields[: random.randint(1, len(fields) - 1)]) or b"1"
     if kind == "long":
         return line([*fields, random.choice(("", "x"))])
     if kind == "extra" and extra:

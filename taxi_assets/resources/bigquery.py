@@ -117,7 +117,11 @@ class BigQueryWarehouse(BigQueryResource):
         with self.get_client() as client:
             home = bigquery.Dataset(f"{self.project}.{self.dataset}")
             home.location = self.location
-            client.create_dataset(home, exists_ok=True, **CALL)
+            try:
+                client.get_dataset(home.reference, **CALL)
+            except exceptions.NotFound:
+                # Only then: an account that may write to the dataset need not be allowed to make one.
+                client.create_dataset(home, exists_ok=True, **CALL)
             client.create_table(published, exists_ok=True, **CALL)
             table = bigquery.Table(staging, schema=fields(schema))
             table.expires = datetime.now(UTC) + STAGING_LIFE
