@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from taxi_assets.cleaning import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
 from taxi_assets.datasets import Dataset
-from taxi_assets.duplicates import count_shadows, find_duplicates
+from taxi_assets.duplicates import SHADOW_SHARED, count_shadows, find_duplicates
 from taxi_assets.errors import SettingsError
 from taxi_assets.manifest import METADATA_KEY, Manifest, Totals
-from taxi_assets.reading import BATCH_ROWS, Block, open_raw
+from taxi_assets.reading import BATCH_ROWS, Block, RawReader, open_raw
 from taxi_assets.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
 from taxi_assets.schemas import CONTRACT_VERSION
 
@@ -87,14 +88,14 @@ def clean_file(
                 if progress is not None:
                     progress(manifest.raw_rows)
             keys.flush()
-            if SHADOW in manifest.doubtful:
+            if SHADOW in manifest.doubtful and set(SHADOW_SHARED) <= set(columns):
                 manifest.doubtful[SHADOW] = count_shadows(keys_path, manifest.kept.rows)
             again = None if DUPLICATE in off else find_duplicates(keys_path, manifest.kept.rows)
             if again is None:
                 kept.metadata = {METADATA_KEY: manifest.to_json()}
         if again is not None:
             numbers = _row_numbers(np.flatnonzero(again), np.concatenate(rejected_numbers))
-            _drop(again, numbers, kept_path, rejects, dataset, manifest)
+            _drop(again, numbers, _originals(reader, numbers), kept_path, rejects, dataset, manifest)
     keys_path.unlink()
     return kept_path, rejected_path, manifest
 
@@ -137,7 +138,13 @@ def _count(block: CleanBlock, manifest: Manifest) -> None:
 
 
 def _drop(
-    again: Mask, numbers: NDArray[np.int64], kept_path: Path, rejects: "_Writer", dataset: Dataset, manifest: Manifest
+    again: Mask,
+    numbers: NDArray[np.int64],
+    originals: Iterator[str],
+    kept_path: Path,
+    rejects: "_Writer",
+    dataset: Dataset,
+    manifest: Manifest,
 ) -> None:
     """Move duplicates from the kept rows to the rejected ones, in a second pass that most months are spared."""
     manifest.rejected[DUPLICATE] = len(numbers)
@@ -150,13 +157,22 @@ def _drop(
             kept = batch.filter(pa.array(~drop))
             unique.write(kept)
             manifest.kept.add(kept, dataset.schema)
-            # An exact duplicate's values are those of the row that stays.
-            values = [json.dumps(row, default=str) for row in batch.filter(pa.array(drop)).to_pylist()]
-            rows = numbers[moved : moved + len(values)]
-            rejects.write(rejected_batch(manifest.month, rows, [DUPLICATE] * len(values), values))
-            at, moved = at + batch.num_rows, moved + len(values)
+            rows = numbers[moved : moved + int(drop.sum())]
+            texts = list(islice(originals, len(rows)))
+            rejects.write(rejected_batch(manifest.month, rows, [DUPLICATE] * len(rows), texts))
+            at, moved = at + batch.num_rows, moved + len(rows)
         unique.metadata = {METADATA_KEY: manifest.to_json()}
     os.replace(unique_path, kept_path)
+
+
+def _originals(reader: RawReader, numbers: NDArray[np.int64]) -> Iterator[str]:
+    """The rows of those numbers as published, from reading the raw file once more."""
+    start = 0
+    for read in reader.blocks():
+        block = read()
+        wanted = numbers[(numbers > start) & (numbers <= start + block.count)] - start - 1
+        yield from block.original(np.searchsorted(block.numbers, wanted))
+        start += block.count
 
 
 def _row_numbers(positions: NDArray[np.int64], rejected: NDArray[np.int64]) -> NDArray[np.int64]:

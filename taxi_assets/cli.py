@@ -29,7 +29,11 @@ class TaxiGroup(click.Group):
             return super().invoke(ctx)
         except TaxiError as error:
             click.echo(f"taxi: {error}", err=True)
-            ctx.exit(1)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            click.echo(f"taxi: {error.strerror}: {error.filename or 'a file'}", err=True)
+        ctx.exit(1)
 
 
 @click.group(cls=TaxiGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -41,7 +41,7 @@ This file is generated: change `taxi_assets/schemas.py` or `taxi_assets/rules.py
   value is unreadable.
 - Every raw row is either kept, or rejected by the first rule that it breaks. Rejected rows are stored beside the kept
   ones with their reason. Negative amounts are refunds and stay.
-- Doubtful rows stay too; a month's metadata says how many there are.
+- Doubtful rows are only counted: no row is rejected for a doubt alone.
 
 A rejected row has these columns:
 
@@ -137,7 +137,13 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     for rule in found["rules"]:
         always = "" if rule["can_be_switched_off"] else " It cannot be switched off."
         lines.append(f"{rule['order']}. `{rule['name']}`: {rule['description']}{always}")
-    lines += ["", f"Above {_shares(found)}.", "", "Doubtful rows are kept and counted:", ""]
+    lines += [
+        "",
+        f"Above {_shares(found)}.",
+        "",
+        "Doubts are counted, over all readable rows; none rejects a row:",
+        "",
+    ]
     lines += [f"- `{doubt['name']}`: {doubt['description']}" for doubt in found["doubts"]]
     return "\n".join(lines)
 

@@ -30,6 +30,7 @@ from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
 BLOCK_BYTES = 1 << 20
 BATCH_ROWS = 1 << 16
+MAX_LINE_BYTES = 8 << 20
 HEAD_BYTES = 1 << 16
 CODE_TEXT = pa.dictionary(pa.int32(), TEXT)
 
@@ -106,9 +107,7 @@ def _read(file: BinaryIO, size: int, path: Path) -> bytes:
     except (EOFError, OSError, isal_zlib.error) as error:  # type: ignore[misc]
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise BadFileError(
-            f"{path.name} is a broken gzip file ({error}); materialize raw_file again to fetch it anew."
-        ) from error
+        raise BadFileError(f"{path.name} is a broken gzip file ({error}); fetch it again.") from error
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
@@ -120,12 +119,18 @@ def _line_blocks(path: Path) -> Iterator[bytes]:
             chunk = rest + chunk
             end = chunk.rfind(b"\n") + 1
             rest, chunk = chunk[end:], chunk[:end]
+            if len(rest) > MAX_LINE_BYTES:
+                raise BadFileError(
+                    f"{path.name} has no line end within {MAX_LINE_BYTES:,} bytes; it is no CSV of trips."
+                )
             if not header_seen and chunk.strip():
                 chunk = chunk.lstrip()
                 chunk = chunk[chunk.index(b"\n") + 1 :]
                 header_seen = True
             if chunk:
                 yield chunk
+        if not header_seen and b"\r" in rest.strip():
+            raise BadFileError(f"{path.name} ends its lines with carriage returns alone; write it with \\n or \\r\\n.")
         if rest.strip(b"\r\n") and header_seen:
             yield rest
 
@@ -330,8 +335,7 @@ def _parquet_file(path: Path) -> pq.ParquetFile:
         if isinstance(error, FileNotFoundError):
             raise
         raise BadFileError(
-            f"{path.name} is not a readable Parquet file ({_first_line(error)}); materialize raw_file again to "
-            "fetch it anew."
+            f"{path.name} is not a readable Parquet file ({_first_line(error)}); fetch it again."
         ) from error
 
 
@@ -349,7 +353,7 @@ def _open_parquet(path: Path, dataset: Dataset) -> RawReader:
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 yield partial(_parquet_block, batch, layout, dataset)
         except (pa.ArrowInvalid, OSError) as error:
-            raise BadFileError(f"{path.name} is damaged ({_first_line(error)}); materialize raw_file again.") from error
+            raise BadFileError(f"{path.name} is damaged ({_first_line(error)}); fetch it again.") from error
 
     return RawReader(layout, blocks)
 

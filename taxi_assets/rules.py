@@ -194,7 +194,7 @@ METERED_DOUBTS = (
     Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_distance")),
     Rule("implausible_speed", f"Faster than {MAX_MILES_PER_HOUR} miles an hour on average.", _fast("trip_distance")),
     _CLOCK,
-    Rule(SHADOW, "Same times, zones and total as another row, but with the meter's fields empty.", _never),
+    Rule(SHADOW, "Among the kept rows: same times, zones and total as another, but the meter's fields empty.", _never),
 )
 FHVHV_DOUBTS = (
     Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_miles")),

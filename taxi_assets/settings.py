@@ -15,6 +15,8 @@ from taxi_assets.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+TLC_ZONES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zone_lookup.csv"
+TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
 LOCAL_PROJECT = "taxi-local"
 LOCAL_BUCKET = "taxi-local"
 # A UNIX socket's whole path holds at most 107 bytes, of which PostgreSQL's file name takes 17.
@@ -140,10 +142,6 @@ def _source(environ: Mapping[str, str], local: bool) -> str:
         if "{month}" not in template.rsplit("/", 1)[-1]:
             raise SettingsError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
     return source
-
-
-TLC_ZONES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zone_lookup.csv"
-TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
 
 
 def _zones_source(environ: Mapping[str, str], local: bool) -> str:

@@ -32,8 +32,18 @@ def read_zones(path: Path) -> pa.Table:
     Raises:
         ContractError: a column is missing, or the ids are not exactly those that trips can have.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [{name.strip().lower(): value.strip() for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [row for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ContractError(
+            f"{path.name} is no CSV file that can be read ({error}); expected is the zone lookup."
+        ) from error
+    header = [name.strip().lower() for name in lines[0]] if lines else []
+    uneven = [row for row in lines if len(row) != len(header)]
+    if uneven:
+        raise ContractError(f"{path.name} has the line {','.join(uneven[0])!r}, which has not {len(header)} fields.")
+    rows = [dict(zip(header, (value.strip() for value in row), strict=True)) for row in lines[1:]]
     names = {"location_id": "locationid", "borough": "borough", "zone": "zone", "service_zone": "service_zone"}
     missing = [name for name in names.values() if rows and name not in rows[0]]
     if missing or not rows:

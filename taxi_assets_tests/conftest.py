@@ -58,6 +58,12 @@ def instance() -> DagsterInstance:
     return DagsterInstance.ephemeral()
 
 
+def changed(resource: Any, **changes: Any) -> Any:
+    """The resource with other values; Dagster would not see those of a pydantic copy."""
+    kept = {name: getattr(resource, name) for name in type(resource).model_fields}
+    return type(resource)(**kept | changes)
+
+
 @dataclass(frozen=True)
 class World:
     """A bucket, a BigQuery dataset, a database and a data folder that nothing else uses."""

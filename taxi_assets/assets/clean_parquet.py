@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,7 +15,7 @@ from dagster import (
 )
 from pydantic import Field
 
-from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw
+from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw, now_and_then
 from taxi_assets.assets.metadata import counts_table, preview
 from taxi_assets.checks import CLEAN_CHECKS, check_clean_month, stops
 from taxi_assets.clean_file import clean_file
@@ -25,8 +24,6 @@ from taxi_assets.errors import ServiceError
 from taxi_assets.months import month_text
 from taxi_assets.paths import PENDING, clean_object, rejected_object
 from taxi_assets.resources.lake import LakeResource, crc32c_of
-
-PROGRESS_SECONDS = 5.0
 
 
 class CleanConfig(Config):
@@ -58,7 +55,7 @@ month's file of rejected rows. The first rule that a row breaks is its reason:
 A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until `gcs_object` publishes them.""",
     )
     def clean_parquet(context: AssetExecutionContext, config: CleanConfig, lake: LakeResource) -> MaterializeResult:
-        month = month_of(context)
+        month, say = month_of(context), now_and_then(context)
         with failures(context), lake.scratch() as folder:
             raw = newest_raw(lake, dataset, month)
             if raw is None:
@@ -73,7 +70,7 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                 raw_sha256=raw.metadata["sha256"],
                 rules_off=config.rules_off,
                 source=raw.metadata["source"],
-                progress=_Progress(context),
+                progress=lambda rows: say(f"{rows:,} rows read"),
             )
             checks = check_clean_month(dataset, kept, rejected, manifest)
             names = {kept: clean_object(dataset.name, month), rejected: rejected_object(dataset.name, month)}
@@ -133,15 +130,3 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
 def _keep(path: Path, cached: Path) -> None:
     cached.parent.mkdir(parents=True, exist_ok=True)
     os.replace(path, cached)
-
-
-class _Progress:
-    """Says in the run's log how far the cleaning is, every few seconds."""
-
-    def __init__(self, context: AssetExecutionContext) -> None:
-        self._context, self._said = context, time.monotonic()
-
-    def __call__(self, rows: int) -> None:
-        if time.monotonic() - self._said >= PROGRESS_SECONDS:
-            self._said = time.monotonic()
-            self._context.log.info("%s rows read", f"{rows:,}")

@@ -1,6 +1,7 @@
 """What the assets share: their arguments, their month, and how errors meant for people leave them."""
 
 import errno
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -30,6 +31,7 @@ from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.schemas import CONTRACT_VERSION
 
 CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
+PROGRESS_SECONDS = 5.0
 # For faults that pass; those that do not raise Failure(allow_retries=False).
 RETRIES = RetryPolicy(max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
@@ -67,6 +69,19 @@ def month_of(context: AssetExecutionContext) -> date:
     return parse_month(context.partition_key)
 
 
+def now_and_then(context: AssetExecutionContext) -> Callable[[str], None]:
+    """A function that says in the run's log how far the step is, every few seconds however often it is called."""
+    said = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PROGRESS_SECONDS:
+            said = time.monotonic()
+            context.log.info(text)
+
+    return say
+
+
 @contextmanager
 def failures(context: AssetExecutionContext) -> Iterator[None]:
     """Let an error meant for people end the step as its one sentence, retried only if that may help."""
@@ -75,6 +90,12 @@ def failures(context: AssetExecutionContext) -> Iterator[None]:
     except TaxiError as error:
         raise Failure(str(error), allow_retries=error.retryable) from error
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise Failure(
+                f"{error.filename or 'The data folder'} cannot be written ({error.strerror}); set TAXI_DATA_DIR to a "
+                "folder of yours, then run it again.",
+                allow_retries=False,
+            ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise Failure(

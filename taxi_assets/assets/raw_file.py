@@ -1,19 +1,15 @@
 """The month's file as TLC published it."""
 
-import time
 from datetime import UTC, datetime
 
 from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult
 
-from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw
+from taxi_assets.assets.common import CODE_VERSION, failures, month_asset, month_of, newest_raw, now_and_then
 from taxi_assets.datasets import Dataset
 from taxi_assets.fingerprint import Fingerprint
-from taxi_assets.months import month_text
 from taxi_assets.paths import raw_prefix
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.source import SourceResource
-
-PROGRESS_SECONDS = 5.0
 
 
 def build_raw_file(dataset: Dataset) -> AssetsDefinition:
@@ -32,7 +28,7 @@ the lake under its published name. A rerun asks the source whether the file has 
 With `TAXI_SOURCE=sample`, the local default, the file is a made-up sample in TLC's format, not TLC's data.""",
     )
     def raw_file(context: AssetExecutionContext, source: SourceResource, lake: LakeResource) -> MaterializeResult:
-        month = month_of(context)
+        month, say = month_of(context), now_and_then(context)
         with failures(context):
             archived = newest_raw(lake, dataset, month)
             known = Fingerprint.from_metadata(archived.metadata) if archived else None
@@ -41,7 +37,7 @@ With `TAXI_SOURCE=sample`, the local default, the file is a made-up sample in TL
                 month,
                 lake.local_path(raw_prefix(dataset.name)),
                 [known] if known else [],
-                _Progress(context, f"{dataset.name} {month_text(month)}"),
+                lambda done, total: say(f"{done:,} of {total:,} bytes" if total else f"{done:,} bytes"),
             )
             if raw.path is not None:
                 metadata = raw.fingerprint.to_metadata() | {
@@ -70,16 +66,3 @@ With `TAXI_SOURCE=sample`, the local default, the file is a made-up sample in TL
         )
 
     return raw_file
-
-
-class _Progress:
-    """Says in the run's log how far a transfer is, every few seconds."""
-
-    def __init__(self, context: AssetExecutionContext, what: str) -> None:
-        self._context, self._what, self._said = context, what, time.monotonic()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if time.monotonic() - self._said < PROGRESS_SECONDS:
-            return
-        self._said = time.monotonic()
-        self._context.log.info("%s: %s of %s bytes", self._what, f"{done:,}", f"{total:,}" if total else "unknown")

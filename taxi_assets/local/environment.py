@@ -39,9 +39,8 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     # somebody exports for another project would silently give this one another instance.
     values["DAGSTER_HOME"] = str(PROJECT_ROOT)
     values["TAXI_DATA_DIR"] = str(settings.data_dir)
-    for name in ("TAXI_SOURCE", "TAXI_ZONES_SOURCE", "TAXI_SAMPLE_ROWS"):
-        if environ.get(name):
-            values[name] = environ[name]
+    if environ.get("TAXI_SAMPLE_ROWS"):
+        values["TAXI_SAMPLE_ROWS"] = environ["TAXI_SAMPLE_ROWS"]
     values["PATH"] = _path(settings, environ)
     return values | _no_proxy(environ)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from dagster_gcp import BigQueryResource
 from google.api_core import exceptions
+from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 from pydantic import Field
@@ -17,13 +18,14 @@ from taxi_assets.datasets import Dataset
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.manifest import Manifest, Totals
 from taxi_assets.months import month_text
-from taxi_assets.resources.google import PATIENCE_SECONDS, client_arguments, google_errors
+from taxi_assets.resources.google import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
 from taxi_assets.schemas import BIGQUERY_TYPES, Schema
 
 # The client itself sets no timeout, so that a service that accepts and is silent would hold a run for ever.
 CALL: dict[str, Any] = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS), "timeout": 2 * PATIENCE_SECONDS}
 JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(2 * PATIENCE_SECONDS)
 JOB_SECONDS = 3600.0
+TURN_SECONDS = 600.0
 STAGING_LIFE = timedelta(days=1)
 
 
@@ -118,11 +120,16 @@ class BigQueryWarehouse(BigQueryResource):
             home = bigquery.Dataset(f"{self.project}.{self.dataset}")
             home.location = self.location
             try:
-                client.get_dataset(home.reference, **CALL)
+                found = client.get_dataset(home.reference, **CALL)
             except exceptions.NotFound:
                 # Only then: an account that may write to the dataset need not be allowed to make one.
-                client.create_dataset(home, exists_ok=True, **CALL)
-            client.create_table(published, exists_ok=True, **CALL)
+                found = client.create_dataset(home, exists_ok=True, **CALL)
+            if self.location and found.location.upper() != self.location.upper():
+                raise ServiceError(
+                    f"The BigQuery dataset {self.project}.{self.dataset} is in {found.location} and not in "
+                    f"{self.location}; set TAXI_BIGQUERY_LOCATION to {found.location}."
+                )
+            self._create_or_extend(client, published)
             table = bigquery.Table(staging, schema=fields(schema))
             table.expires = datetime.now(UTC) + STAGING_LIFE
             client.create_table(table, **CALL)
@@ -148,6 +155,15 @@ class BigQueryWarehouse(BigQueryResource):
                 client.delete_table(staging, not_found_ok=True, **CALL)
             self._drop_leftovers(client, prefix, started)
 
+    def _create_or_extend(self, client: bigquery.Client, wanted: bigquery.Table) -> None:
+        """Make the table, or add the columns that the contract has won since it was made."""
+        table = client.create_table(wanted, exists_ok=True, **CALL)
+        names = {field.name for field in table.schema}
+        for field in wanted.schema:
+            if field.name not in names:
+                new = f"ADD COLUMN IF NOT EXISTS `{field.name}` {field.field_type}"
+                self._query(client, f"ALTER TABLE `{wanted.project}.{wanted.dataset_id}.{wanted.table_id}` {new}")
+
     def _publish(self, client: bigquery.Client, table: str, staging: str, schema: Schema, replaced: str) -> None:
         """Swap what `replaced` selects for the staging table's rows; readers see all of it or nothing."""
         columns = ", ".join(f"`{name}`" for name in schema.names)
@@ -157,7 +173,9 @@ class BigQueryWarehouse(BigQueryResource):
             INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staging}`;
             COMMIT TRANSACTION;
         """
-        self._query(client, script)
+        # BigQuery lets one transaction at a time change a table, though months do not overlap: wait for the turn.
+        turn = Retry(predicate=lambda error: CONCURRENT in str(error), initial=1, maximum=20, timeout=TURN_SECONDS)
+        turn(self._query)(client, script)
 
     def _totals(self, client: bigquery.Client, table: str, dataset: Dataset, month: date) -> Totals:
         money = dataset.schema.money

@@ -8,11 +8,15 @@ import requests
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+from google.cloud.storage.exceptions import DataCorruption
 
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
 
 # How long a call is repeated while the service does not answer; Google's own default is ten minutes.
 PATIENCE_SECONDS = 30.0
+
+# What BigQuery says when another transaction changed the table meanwhile.
+CONCURRENT = "concurrent update"
 
 _GONE = (
     exceptions.RetryError,
@@ -22,6 +26,7 @@ _GONE = (
     requests.Timeout,
     TransportError,
     TimeoutError,
+    DataCorruption,
 )
 
 
@@ -63,6 +68,15 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
     except _GONE as error:
         hint = f"it should be at {emulator_host}, is `taxi up` running?" if emulator_host else "try again later."
         raise ServiceUnavailableError(f"{what} does not answer ({type(error).__name__}); {hint}") from error
+    except exceptions.BadRequest as error:
+        if CONCURRENT in str(error):
+            raise ServiceUnavailableError(
+                f"{what} was changed by another run at the same instant; run it again."
+            ) from error
+        raise ServiceError(
+            f"Google refuses what was asked of {what}, '{first_line(error.message)}'; check the names and places in "
+            "the settings."
+        ) from error
     except exceptions.GoogleAPICallError as error:
         # What is left may pass: a transaction that another one overtook, a quota, a precondition.
         raise ServiceUnavailableError(

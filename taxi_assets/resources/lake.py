@@ -98,8 +98,8 @@ class LakeResource(GCSResource):
                 blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
                 blob.reload(retry=RETRY, timeout=TIMEOUT)
             else:
-                # Also marks the object as the newest of its month.
-                blob.metadata = dict(metadata)
+                # Also marks the object as the newest of its month. None removes what was there: keys are merged.
+                blob.metadata = dict.fromkeys(blob.metadata or {}) | dict(metadata)
                 blob.patch(retry=RETRY, timeout=TIMEOUT)
         _check(blob, crc32c)
         return _described(blob)
@@ -188,6 +188,6 @@ def _described(blob: storage.Blob) -> LakeObject:
         f"gs://{blob.bucket.name}/{blob.name}",
         blob.size,
         blob.crc32c,
-        blob.metadata or {},
+        {name: value for name, value in (blob.metadata or {}).items() if value is not None},
         blob.updated,
     )

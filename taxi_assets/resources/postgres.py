@@ -137,15 +137,20 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
     def _create(
         self, connection: psycopg.Connection, name: str, schema: Schema, description: str, by_month: str | None = None
     ) -> None:
-        """Make a table if it is not there, partitioned by the column `by_month` if one is given."""
+        """Make a table, partitioned by the column `by_month` if one is given, or add the columns that it lacks."""
+        table = sql.Identifier(SCHEMA, name)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{name}"])
-            if cursor.fetchone() == (True,):
+            cursor.execute("SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s)", [f"{SCHEMA}.{name}"])
+            present = {row[0] for row in cursor.fetchall()}
+            if present:
+                for column in schema.columns:
+                    if column.name not in present:
+                        definition = _columns(Schema((column,)))
+                        cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(table, definition))
                 return
             # IF NOT EXISTS alone fails when two runs create at the same instant.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} tables"])
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
-            table = sql.Identifier(SCHEMA, name)
             parts = sql.SQL(" PARTITION BY RANGE ({})").format(sql.Identifier(by_month)) if by_month else sql.SQL("")
             cursor.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(table, _columns(schema), parts))
             cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, description))

@@ -30,8 +30,8 @@ from taxi_assets.partfile import discard_part, open_part
 
 SAMPLE = "sample"
 SAMPLE_SOURCE = "sample made on this machine (not TLC data)"
-# The first of these that any template met is the answer when none delivered: what may pass comes first.
 T = TypeVar("T")
+# The first of these that any template met is the answer when none delivered: what may pass comes first.
 _RANKS: tuple[type[TaxiError], ...] = (SourceUnavailableError, BadFileError, SourceError, NotPublishedError)
 
 

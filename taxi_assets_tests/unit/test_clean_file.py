@@ -57,7 +57,8 @@ def test_every_row_is_kept_or_rejected_with_its_number_and_reason(tmp_path: Path
     ]
     assert rejected[0][2] == "torn"
     assert rejected[2][2] == LINES[4]
-    assert json.loads(rejected[1][2])["dispatching_base_num"] == "B1"
+    assert rejected[1][2] == LINES[3]
+    assert rejected[4][2] == LINES[6]
     assert (manifest.raw_rows, manifest.kept.rows, manifest.rejected_rows) == (9, 3, 6)
     assert manifest.rejected == {
         "unreadable_row": 1,
@@ -167,3 +168,14 @@ def test_shadow_rows_are_counted_and_stay(tmp_path: Path) -> None:
     _, _, manifest = cleaner.clean_file(raw, DATASETS["green"], APRIL, tmp_path)
     assert manifest.doubtful["shadow_duplicates"] == 1
     assert manifest.kept.rows == 3
+
+
+def test_files_without_zones_are_not_searched_for_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their shadow keys are all alike: looking for pairs would take the memory of the whole month."""
+    monkeypatch.setattr(cleaner, "count_shadows", lambda *_: pytest.fail("searched"))
+    raw = tmp_path / "yellow_tripdata_2010-01.csv"
+    raw.write_text(
+        "vendor_id,pickup_datetime,dropoff_datetime,trip_distance\n" + "CMT,2010-01-01 09:00,2010-01-01 10:00,1\n"
+    )
+    _, _, manifest = cleaner.clean_file(raw, DATASETS["yellow"], date(2010, 1, 1), tmp_path)
+    assert (manifest.kept.rows, manifest.doubtful["shadow_duplicates"]) == (1, 0)

@@ -170,7 +170,7 @@ def test_a_broken_gzip(tmp_path: Path, kind: str) -> None:
     data = bytearray(gzip.compress(HEADER + rows, mtime=0))
     damaged = {"cut": data[:-100], "flipped": data[:-8] + b"\0\0\0\0" + data[-4:], "plain": HEADER}[kind]
     path = written(tmp_path, bytes(damaged), "fhv_tripdata_2020-04.csv.gz")
-    with pytest.raises(BadFileError, match=r"2020-04\.csv\.gz is a broken gzip file.*raw_file"):
+    with pytest.raises(BadFileError, match=r"2020-04\.csv\.gz is a broken gzip file.*fetch it again"):
         blocks_of(path)
 
 
@@ -192,7 +192,7 @@ def test_a_broken_parquet_file(tmp_path: Path, damage: str) -> None:
     data = path.read_bytes()
     page = data[:4] + b"\xff" * 200 + data[204:]
     path.write_bytes({"no footer": data[:-50], "an error page": b"<html></html>", "a damaged page": page}[damage])
-    with pytest.raises(BadFileError, match=r"2020-04\.parquet is (not a readable|damaged).*raw_file"):
+    with pytest.raises(BadFileError, match=r"2020-04\.parquet is (not a readable|damaged).*fetch it again"):
         blocks_of(path)
 
 
@@ -232,3 +232,19 @@ def test_columns_of_another_dataset(tmp_path: Path) -> None:
 def test_a_header_without_a_dataset(tmp_path: Path) -> None:
     assert header_of(written(tmp_path, b"\xef\xbb\xbf a, b \n1,2\n")) == (" a", " b ")
     assert header_of(parquet(tmp_path, {"x": [1], "Y": [2]})) == ("x", "Y")
+
+
+def test_lines_that_end_in_carriage_returns_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fhv_tripdata_2020-04.csv"
+    path.write_bytes(b"dispatching_base_num,pickup_datetime\rB1,2020-04-01 09:00:00\r")
+    with pytest.raises(BadFileError, match="carriage returns alone"):
+        list(reading.open_raw(path, DATASETS["fhv"]).blocks())
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 1000)
+    path = tmp_path / "fhv_tripdata_2020-04.csv"
+    path.write_bytes(b"dispatching_base_num,pickup_datetime\n" + b"B" * 5000)
+    with pytest.raises(BadFileError, match="no line end"):
+        list(reading.open_raw(path, DATASETS["fhv"]).blocks())

@@ -56,11 +56,14 @@ def test_all_variants_of_the_real_lookup_are_alike(world: World, tlc: Path):
         ("LocationID,Borough\n1,Bronx\n", "lacks zone, service_zone"),
         ("LocationID,Borough,Zone,service_zone\n1,Bronx,A,B\n", "differs in"),
         ("LocationID,Borough,Zone,service_zone\nx,Bronx,A,B\n", "no number"),
+        ("LocationID,Borough,Zone,service_zone\n1,Bronx\n", "has not 4 fields"),
+        ("LocationID,Borough,Zone,service_zone\n1,Bronx,A,B,C\n", "has not 4 fields"),
+        ("LocationID,Borough,Zone,service_zone\n1,Br\udcffnx,A,B\n", "no CSV file that can be read"),
     ],
 )
 def test_a_lookup_that_is_none_leaves_the_tables_as_they_were(world: World, tmp_path: Path, text: str, words: str):
     assert run(world).success
     before = zones_of(world)
-    (tmp_path / "zones.csv").write_text(text)
+    (tmp_path / "zones.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert words in failure(run(world.with_source("sample", zones=f"file://{tmp_path}/zones.csv")))
     assert zones_of(world) == before
