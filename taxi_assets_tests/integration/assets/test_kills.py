@@ -23,7 +23,7 @@ TO_BIGQUERY, TO_POSTGRES = (*TO_LAKE, "bigquery_table"), (*TO_LAKE, "postgres_ta
 KILLS = {
     "in the download": (Point("taxi_assets.download:PartFile.write", after=True), TO_LAKE, ()),
     "before the archive": (Point(PUT), TO_LAKE, ()),
-    "in the cleaning": (Point("taxi_assets.assets.clean_parquet:_Progress.__call__", 2), TO_LAKE, ()),
+    "in the cleaning": (Point("taxi_assets.clean_file:_count", 2), TO_LAKE, ()),
     "between the pending files": (Point(PUT, 2, after=True), TO_LAKE, ()),
     "between rejected and kept": (Point(PROMOTE, 1, after=True), TO_LAKE, ("rejected",)),
     "after publishing in the lake": (Point(PROMOTE, 2, after=True), TO_LAKE, ("rejected", "lake")),
