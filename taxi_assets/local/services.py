@@ -214,7 +214,7 @@ def _has_heartbeat(url: str, since: datetime.datetime) -> bool:
 def _settle_runs(settings: Settings, env: Mapping[str, str]) -> None:
     url = env["DAGSTER_POSTGRES_URL"]
     # In a database of the user's own, runs of other machines may be in progress.
-    if psycopg_url(url) != settings.local_postgres_url("dagster") or not runs.any_left_behind(url):
+    if psycopg_url(url) != settings.local_postgres_url("dagster") or not runs.in_progress(url):
         return
     with (settings.data_dir / "logs" / "runs.log").open("wb") as log:
         command = [sys.executable, "-m", "taxi_assets.local.runs"]

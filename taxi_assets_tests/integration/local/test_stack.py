@@ -263,15 +263,15 @@ def test_runs_of_a_killed_stack_are_settled(place: Place, monkeypatch: pytest.Mo
     settings = Settings.from_environment(place.variables)
     with Stack(settings, dagster=False, environ=place.environ).running() as stack:
         url = stack.env["DAGSTER_POSTGRES_URL"]
-        assert not runs.any_left_behind(url)
+        assert not runs.in_progress(url)
         for name, value in stack.env.items():
             monkeypatch.setenv(name, value)
         with DagsterInstance.get() as instance:
             for status in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING, DagsterRunStatus.NOT_STARTED):
                 create_run_for_test(instance, job_name=status.value.lower(), status=status)
-            assert runs.any_left_behind(url)
-            runs.settle()
-            assert not runs.any_left_behind(url)
+            assert runs.in_progress(url)
+            runs.settle(runs.in_progress(url), "The local stack")
+            assert not runs.in_progress(url)
             found = {run.job_name: run for run in instance.get_runs()}
             assert found["started"].status is DagsterRunStatus.FAILURE
             assert found["started"].tags["dagster/will_retry"] == "true"
