@@ -29,7 +29,7 @@ from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
 BLOCK_BYTES = 1 << 20
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 15
 MAX_LINE_BYTES = 8 << 20
 HEAD_BYTES = 1 << 16
 CODE_TEXT = pa.dictionary(pa.int32(), TEXT)
