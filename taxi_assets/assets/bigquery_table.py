@@ -2,7 +2,7 @@
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult
 
-from taxi_assets.assets.common import failures, month_asset, month_of, published_month
+from taxi_assets.assets.common import failures, loaded, month_asset, month_of, published_month
 from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
 from taxi_assets.datasets import Dataset
 from taxi_assets.resources.bigquery import BigQueryWarehouse
@@ -33,16 +33,6 @@ the month; a failed one leaves what was there.""",
             kept, manifest = published_month(lake, dataset, month)
             bigquery.replace_month(dataset, month, kept.uri, manifest)
             checks = check_warehouse(bigquery.month_totals(dataset, month), manifest)
-        context.log.info("%s rows published in %s", f"{manifest.kept.rows:,}", bigquery.table(dataset))
-        return MaterializeResult(
-            metadata={
-                "dagster/table_name": bigquery.table(dataset),
-                "dagster/partition_row_count": manifest.kept.rows,
-                "loaded_from": kept.uri,
-                "raw_sha256": manifest.raw_sha256,
-                "source": manifest.source,
-            },
-            check_results=checks,
-        )
+        return loaded(context, bigquery.table(dataset), kept, manifest, checks)
 
     return bigquery_table

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetsDefinition,
     Backoff,
@@ -133,3 +134,24 @@ def published_month(
             "what comes after it again."
         )
     return found, Manifest.from_json(found.metadata["manifest"])
+
+
+def loaded(
+    context: AssetExecutionContext,
+    table: str,
+    kept: LakeObject,
+    manifest: Manifest,
+    checks: Sequence[AssetCheckResult],
+) -> MaterializeResult:
+    """What a warehouse's asset says of the month that it published in the table."""
+    context.log.info("%s rows published in %s", f"{manifest.kept.rows:,}", table)
+    return MaterializeResult(
+        metadata={
+            "dagster/table_name": table,
+            "dagster/partition_row_count": manifest.kept.rows,
+            "loaded_from": kept.uri,
+            "raw_sha256": manifest.raw_sha256,
+            "source": manifest.source,
+        },
+        check_results=checks,
+    )

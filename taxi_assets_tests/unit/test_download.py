@@ -3,7 +3,6 @@
 import gzip
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,20 +27,7 @@ from taxi_assets_tests.download_helpers import (
     assert_whole,
     names,
 )
-from taxi_assets_tests.http_server import Fault, FileServer, serve
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FileServer]:
-    with serve(tmp_path / "www") as running:
-        running.put(NAME, DATA)
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "raw" / "green"
-
+from taxi_assets_tests.http_server import Fault, FileServer
 
 # --- Good answers ---------------------------------------------------------------------------------
 

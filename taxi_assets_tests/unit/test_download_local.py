@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,20 +24,7 @@ from taxi_assets.errors import (
 )
 from taxi_assets.fingerprint import Fingerprint, file_name_of, redact
 from taxi_assets_tests.download_helpers import CSV, DATA, FAST, IMPATIENT, NAME, ONCE, ROOT, SCRIPT, assert_whole, names
-from taxi_assets_tests.http_server import Fault, FileServer, serve
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FileServer]:
-    with serve(tmp_path / "www") as running:
-        running.put(NAME, DATA)
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "raw" / "green"
-
+from taxi_assets_tests.http_server import Fault, FileServer
 
 # --- Files of this machine ------------------------------------------------------------------------
 

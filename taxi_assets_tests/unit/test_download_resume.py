@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,20 +30,7 @@ from taxi_assets_tests.download_helpers import (
     names,
     until,
 )
-from taxi_assets_tests.http_server import Fault, FileServer, serve
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FileServer]:
-    with serve(tmp_path / "www") as running:
-        running.put(NAME, DATA)
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "raw" / "green"
-
+from taxi_assets_tests.http_server import Fault, FileServer
 
 # --- Resuming -------------------------------------------------------------------------------------
 
