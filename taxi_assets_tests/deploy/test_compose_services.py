@@ -1,23 +1,20 @@
-"""docker-compose.yaml, without Docker: its text is checked, and each of its Dagster services is run as a process.
+"""docker-compose.yaml without Docker: each of its Dagster services is run as a process.
 
 The processes get the command, the environment and the health check that the file says. Only what a container
 would bring is exchanged: host names, ports and folders, in `Deployment.here`.
 """
 
-import fnmatch
 import functools
 import http.client
-import importlib.resources
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,183 +22,14 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from psycopg import sql
 
 from taxi_assets.build import build_resources
 from taxi_assets.local import postgres, processes
 from taxi_assets.local.ports import LOOPBACK, free_port
-from taxi_assets.settings import PROJECT_ROOT, VARIABLES, Settings
-
-COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
-DOCKERFILE = PROJECT_ROOT / "Dockerfile"
-VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-# What the file needs, and nothing that it could do without.
-REQUIRED = {
-    "DAGSTER_POSTGRES_PASSWORD": "d4gster",
-    "WAREHOUSE_POSTGRES_PASSWORD": "w4rehouse",
-    "TAXI_GCP_PROJECT": "a-project",
-    "TAXI_GCS_BUCKET": "a-bucket",
-    "GOOGLE_APPLICATION_CREDENTIALS": "/etc/taxi/key.json",
-}
-DAGSTER_SERVICES = ("code", "webserver", "daemon")
-
-
-class RequiredVariable(Exception):
-    """What compose says of `${NAME:?sentence}` when NAME is not set."""
-
-
-def interpolate(node: Any, values: Mapping[str, str]) -> Any:
-    """The node with compose's three forms of variables replaced."""
-    if isinstance(node, dict):
-        return {key: interpolate(value, values) for key, value in node.items()}
-    if isinstance(node, list):
-        return [interpolate(value, values) for value in node]
-    return VARIABLE.sub(lambda match: _value(match, values), node) if isinstance(node, str) else node
-
-
-def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
-    name, kind, rest = match.groups()
-    if not values.get(name) and kind == "?":
-        raise RequiredVariable(f"{name}: {rest}")
-    return values.get(name) or (rest if kind == "-" else "")
-
-
-def compose(**values: str) -> dict[str, Any]:
-    """The file as compose would understand it with these variables."""
-    return interpolate(yaml.safe_load(COMPOSE.read_text()), REQUIRED | values)
-
-
-def mentions() -> list[tuple[str, str | None, str]]:
-    """Name, `-` or `?` or nothing, and the text after it, for each variable in the file's values."""
-    return [match.groups() for match in VARIABLE.finditer(json.dumps(yaml.safe_load(COMPOSE.read_text())))]
-
-
-# The file.
-
-
-def test_file_follows_the_compose_specification() -> None:
-    jsonschema = pytest.importorskip("jsonschema", reason="comes with check-jsonschema, which is not installed")
-    pytest.importorskip("check_jsonschema", reason="it brings the specification's schema and is not installed")
-    folder = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
-    jsonschema.validate(compose(), json.loads((folder / "compose-spec.json").read_text()))
-
-
-def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
-    docker = shutil.which("docker")
-    if not docker or subprocess.run([docker, "compose", "version"], capture_output=True, timeout=30).returncode:
-        pytest.skip("there is no docker client with the compose plugin")
-    done = subprocess.run(
-        [docker, "compose", "-f", str(COMPOSE), "--env-file", os.devnull, "config", "--quiet"],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **REQUIRED},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_names_that_the_file_refers_to_are_there() -> None:
-    config = compose()
-    services = config["services"]
-    mounted = set()
-    for name, service in services.items():
-        assert set(service.get("depends_on", {})) <= set(services), name
-        for volume in service["volumes"]:
-            if isinstance(volume, str):
-                mounted.add(volume.split(":")[0])
-            else:
-                # The only path of the host is the user's key; nothing of the project is mounted.
-                assert volume["source"] == REQUIRED["GOOGLE_APPLICATION_CREDENTIALS"]
-                assert volume["read_only"] and not volume["bind"]["create_host_path"]
-                assert volume["target"] == service["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
-    assert mounted == set(config["volumes"])
-
-
-@pytest.mark.parametrize("name", ["dagster-postgres", "warehouse-postgres", *DAGSTER_SERVICES])
-def test_service_is_pinned_checked_and_restarted(name: str) -> None:
-    service = compose()["services"][name]
-    assert re.fullmatch(r"[\w-]+:\d+(\.\d+)+", service["image"])
-    assert service["restart"] == "unless-stopped"
-    assert service["healthcheck"]["test"][0] == "CMD"
-    assert all(entry == {"condition": "service_healthy"} for entry in service.get("depends_on", {}).values())
-
-
-def test_no_service_is_missing_here() -> None:
-    assert set(compose()["services"]) == {"dagster-postgres", "warehouse-postgres", *DAGSTER_SERVICES}
-
-
-def test_only_the_ui_is_published_and_on_loopback_alone() -> None:
-    published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
-    assert published == {"webserver": ["127.0.0.1:3000:3000"]}
-    assert compose(TAXI_UI_PORT="8080")["services"]["webserver"]["ports"] == ["127.0.0.1:8080:3000"]
-
-
-@pytest.mark.parametrize("name", REQUIRED)
-def test_required_variable_is_asked_for_by_name(name: str) -> None:
-    with pytest.raises(RequiredVariable, match=f"{name}: Set {name} in .env to .{{20,}}"):
-        compose(**{name: ""})
-
-
-def test_no_other_variable_is_required_and_none_has_a_password_as_default() -> None:
-    assert {name for name, kind, _ in mentions() if kind == "?"} == set(REQUIRED)
-    assert {rest for _, kind, rest in mentions() if kind == "-"} == {"", "3000"}
-    assert all(kind for _, kind, _ in mentions())
-
-
-def test_every_variable_is_described_in_env_example() -> None:
-    described = set(re.findall(r"^(?:# )?(\w+)=", (PROJECT_ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert {name for name, _, _ in mentions()} <= described
-
-
-def test_code_gets_only_settings_that_it_knows() -> None:
-    environment = compose()["services"]["code"]["environment"]
-    assert {name for name in environment if name.startswith("TAXI_")} <= set(VARIABLES)
-    settings = Settings.from_environment(environment)
-    assert (settings.env, settings.bigquery_dataset, settings.storage_emulator_host) == ("cloud", "taxi", None)
-    assert settings.source.startswith("https://")
-
-
-def test_only_code_holds_the_keys_of_sources_and_sinks() -> None:
-    for name in ("webserver", "daemon"):
-        assert set(compose()["services"][name]["environment"]) == {"DAGSTER_POSTGRES_URL", "DAGSTER_LOCAL_DIR"}
-
-
-# The image.
-
-
-def copies() -> dict[str, str]:
-    """Target of each path that the Dockerfile copies."""
-    found = {}
-    for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE):
-        *sources, target = line.split()
-        found |= dict.fromkeys(sources, target)
-    return found
-
-
-def test_image_copies_what_is_there_and_sees_nothing_else() -> None:
-    allowed = [line[1:] for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    assert sorted(copies()) == sorted(allowed)
-    assert all((PROJECT_ROOT / path).exists() for path in allowed)
-    assert not any(fnmatch.fnmatch(name, pattern) for pattern in allowed for name in (".env", ".taxi", "key.json"))
-
-
-def test_image_is_pinned_has_no_dev_extras_and_does_not_run_as_root() -> None:
-    text = DOCKERFILE.read_text()
-    assert re.findall(r"^FROM (.+)$", text, re.MULTILINE) == ["python:3.11-slim-bookworm"]
-    assert "-c constraints.txt" in text and "[dev]" not in text
-    assert text.rstrip().endswith("USER taxi")
-
-
-def test_volumes_of_dagster_are_folders_that_the_image_gives_to_its_user() -> None:
-    [made] = re.findall(r"install -d -o taxi -g taxi (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
-    services = compose()["services"]
-    volumes = [volume for name in DAGSTER_SERVICES for volume in services[name]["volumes"] if isinstance(volume, str)]
-    assert {volume.split(":")[1] for volume in volumes} == set(made.split())
-
-
-# The services, as processes.
+from taxi_assets.settings import PROJECT_ROOT, Settings
+from taxi_assets_tests.compose_file import DAGSTER_SERVICES, REQUIRED, compose, copies
 
 
 class Deployment:

@@ -1,0 +1,65 @@
+"""docker-compose.yaml as compose reads it, and what the Dockerfile copies, for the tests of both."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from taxi_assets.settings import PROJECT_ROOT
+
+COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
+DOCKERFILE = PROJECT_ROOT / "Dockerfile"
+VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+# What the file needs, and nothing that it could do without.
+REQUIRED = {
+    "DAGSTER_POSTGRES_PASSWORD": "d4gster",
+    "WAREHOUSE_POSTGRES_PASSWORD": "w4rehouse",
+    "TAXI_GCP_PROJECT": "a-project",
+    "TAXI_GCS_BUCKET": "a-bucket",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/etc/taxi/key.json",
+}
+DAGSTER_SERVICES = ("code", "webserver", "daemon")
+
+
+class RequiredVariable(Exception):
+    """What compose says of `${NAME:?sentence}` when NAME is not set."""
+
+
+def interpolate(node: Any, values: Mapping[str, str]) -> Any:
+    """The node with compose's three forms of variables replaced."""
+    if isinstance(node, dict):
+        return {key: interpolate(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [interpolate(value, values) for value in node]
+    return VARIABLE.sub(lambda match: _value(match, values), node) if isinstance(node, str) else node
+
+
+def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
+    name, kind, rest = match.groups()
+    if not values.get(name) and kind == "?":
+        raise RequiredVariable(f"{name}: {rest}")
+    return values.get(name) or (rest if kind == "-" else "")
+
+
+def compose(**values: str) -> dict[str, Any]:
+    """The file as compose would understand it with these variables."""
+    return interpolate(yaml.safe_load(COMPOSE.read_text()), REQUIRED | values)
+
+
+def mentions() -> list[tuple[str, str | None, str]]:
+    """Name, `-` or `?` or nothing, and the text after it, for each variable in the file's values."""
+    return [match.groups() for match in VARIABLE.finditer(json.dumps(yaml.safe_load(COMPOSE.read_text())))]
+
+
+# The file.
+
+
+def copies() -> dict[str, str]:
+    """Target of each path that the Dockerfile copies."""
+    found = {}
+    for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE):
+        *sources, target = line.split()
+        found |= dict.fromkeys(sources, target)
+    return found
