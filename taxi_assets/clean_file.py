@@ -27,11 +27,12 @@ from taxi_assets.errors import SettingsError
 from taxi_assets.manifest import METADATA_KEY, Manifest, Totals
 from taxi_assets.reading import BATCH_ROWS, Block, RawReader, open_raw
 from taxi_assets.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
-from taxi_assets.schemas import CONTRACT_VERSION
+from taxi_assets.schemas import CONTRACT_VERSION, TIME
 
 ROW_GROUP_ROWS = 1 << 18
 THREADS = 2
-BLOCKS_IN_FLIGHT = 4
+# Enough that both threads have work while this one writes a row group, which takes as long as cleaning six blocks.
+BLOCKS_IN_FLIGHT = 6
 
 
 def clean_file(
@@ -88,9 +89,13 @@ def clean_file(
                 if progress is not None:
                     progress(manifest.raw_rows)
             keys.flush()
-            if SHADOW in manifest.doubtful and set(SHADOW_SHARED) <= set(columns):
-                manifest.doubtful[SHADOW] = count_shadows(keys_path, manifest.kept.rows)
-            again = None if DUPLICATE in off else find_duplicates(keys_path, manifest.kept.rows)
+            shadows = SHADOW in manifest.doubtful and set(SHADOW_SHARED) <= set(columns)
+            with ThreadPoolExecutor(1) as pool:
+                # Beside the search for duplicates: both sort a column of keys, which leaves the interpreter free.
+                count = pool.submit(count_shadows, keys_path, manifest.kept.rows) if shadows else None
+                again = None if DUPLICATE in off else find_duplicates(keys_path, manifest.kept.rows)
+            if count is not None:
+                manifest.doubtful[SHADOW] = count.result()
             if again is None:
                 kept.metadata = {METADATA_KEY: manifest.to_json()}
         if again is not None:
@@ -191,7 +196,14 @@ class _Writer:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.metadata: dict[bytes | str, str] = {}
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            # Nearly every time is another one: a dictionary of them costs time and makes the file larger.
+            use_dictionary=[field.name for field in schema if field.type != TIME],
+        )
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 

@@ -28,7 +28,7 @@ from taxi_assets.layout import Layout, csv_header, csv_layout, map_columns, spli
 from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 BATCH_ROWS = 1 << 15
 MAX_LINE_BYTES = 8 << 20
 HEAD_BYTES = 1 << 16
@@ -275,9 +275,10 @@ class _Lines:
         if not part.endswith(b"\n"):
             ends = np.append(ends, len(part))
         starts = np.concatenate(([0], ends[:-1] + 1))
-        returned = (ends > starts) & (text[ends - 1] == ord("\r"))
+        returns = part.count(b"\r")
+        returned = (ends > starts) & (text[ends - 1] == ord("\r")) if returns else np.zeros(len(ends), np.bool_)
         # Others would end a line for Arrow, and do not here.
-        self.has_lone_returns = np.count_nonzero(text == ord("\r")) != np.count_nonzero(returned)
+        self.has_lone_returns = returns != np.count_nonzero(returned)
         ends = ends - returned
         filled = ends > starts
         if self.has_lone_returns:

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
-from dagster_gcp import BigQueryResource
+from dagster import ConfigurableResource
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.cloud import bigquery
@@ -29,15 +29,14 @@ TURN_SECONDS = 600.0
 STAGING_LIFE = timedelta(days=1)
 
 
-class BigQueryWarehouse(BigQueryResource):
+# Not of dagster-gcp's resource, whose package imports much that is not needed: a second of every run's start.
+class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
     """Tables of trips in one BigQuery dataset, partitioned by the month of the source file."""
 
+    project: str | None = Field(description="Google Cloud project.")
+    location: str | None = Field(default=None, description="Location of the dataset.")
     dataset: str = Field(description="Name of the BigQuery dataset that holds the tables.")
     emulator_host: str | None = Field(default=None, description="Address of a BigQuery emulator, if there is one.")
-
-    def get_object_to_set_on_execution_context(self) -> Self:
-        """The resource itself; a client would need credentials before the step, where no error becomes a sentence."""
-        return self
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:

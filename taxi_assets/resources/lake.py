@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import google_crc32c
-from dagster_gcp import GCSResource
+from dagster import ConfigurableResource
 from google.api_core import exceptions
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -39,16 +38,13 @@ class LakeObject:
     updated: datetime
 
 
-class LakeResource(GCSResource):
+class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     """Objects of one bucket, with a local copy of those that this machine made or fetched."""
 
+    project: str | None = Field(description="Google Cloud project.")
     bucket: str | None = Field(description="Name of the bucket.")
     data_dir: str = Field(description="Folder of local state; its `cache` mirrors the bucket's object names.")
     emulator_host: str | None = Field(default=None, description="Address of a storage emulator, if there is one.")
-
-    def get_object_to_set_on_execution_context(self) -> Self:
-        """The resource itself; a client would need credentials before the step, where no error becomes a sentence."""
-        return self
 
     def get_client(self) -> storage.Client:
         """A client of Google Cloud Storage, or of the emulator."""
