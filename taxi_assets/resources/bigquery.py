@@ -107,6 +107,16 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.get_client() as client:
             return self._totals(client, self.table(dataset), dataset, month)
 
+    def month_rows(self, dataset: Dataset) -> dict[date, int]:
+        """Rows by `source_month`, oldest first, counted, which reads that column only; empty if there is no table."""
+        query = f"SELECT source_month, COUNT(*) FROM `{self.table(dataset)}` GROUP BY source_month ORDER BY 1"
+        with self.get_client() as client:
+            try:
+                client.get_table(self.table(dataset), **CALL)
+            except exceptions.NotFound:
+                return {}
+            return {row[0]: row[1] for row in self._query(client, query)}
+
     @contextmanager
     def _staged(
         self, published: bigquery.Table, schema: Schema, uri: str, part: str

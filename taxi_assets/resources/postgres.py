@@ -1,7 +1,7 @@
 """PostgreSQL as a sink: months of trips, each a partition that is replaced whole, and small tables beside them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
@@ -134,6 +134,35 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.connect() as connection, connection.cursor() as cursor:
             return _totals(cursor, sql.Identifier(SCHEMA, f"{dataset.name}_trips"), dataset, month)
 
+    def month_rows(self, dataset: Dataset) -> dict[date, int]:
+        """Rows by `source_month`, oldest first, counted; empty if the table is not there.
+
+        Partitions are counted one by one: a single query would keep months from being published until it has read
+        the whole table.
+        """
+        found = {}
+        with self.connect() as connection:
+            connection.autocommit = True
+            for month, partition, _ in _partitions(connection, dataset):
+                with suppress(psycopg.errors.UndefinedTable):  # dropped meanwhile
+                    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, partition))
+                    [(rows,)] = connection.execute(query)
+                    if rows:
+                        found[month] = rows
+        return found
+
+    def loaded_manifests(self, dataset: Dataset) -> dict[date, Manifest]:
+        """The manifest that each month was loaded by, oldest first, read from the partitions' comments, not from rows.
+
+        A month is not in it if its comment was changed by hand.
+        """
+        found = {}
+        with self.connect() as connection:
+            for month, _, comment in _partitions(connection, dataset):
+                with suppress(ValueError, KeyError, TypeError):
+                    found[month] = Manifest.from_json(comment or "")
+        return found
+
     def _create(
         self, connection: psycopg.Connection, name: str, schema: Schema, description: str, by_month: str | None = None
     ) -> None:
@@ -157,6 +186,16 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             for column in schema.columns:
                 full_name = sql.Identifier(SCHEMA, name, column.name)
                 cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
+
+
+def _partitions(connection: psycopg.Connection, dataset: Dataset) -> list[tuple[date, str, str | None]]:
+    """Month, name and comment of each of the table's partitions, oldest first; none if there is no table."""
+    query = """
+        SELECT to_date(right(relname, 7), 'YYYY_MM'), relname, obj_description(oid, 'pg_class')
+        FROM pg_class JOIN pg_inherits ON inhrelid = oid
+        WHERE inhparent = to_regclass(%s) AND relname ~ '_20[0-9]{2}_(0[1-9]|1[0-2])$' ORDER BY 1
+    """
+    return connection.execute(query, [f"{SCHEMA}.{dataset.name}_trips"]).fetchall()
 
 
 def _columns(schema: Schema) -> sql.Composable:
