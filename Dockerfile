@@ -1,28 +1,37 @@
-# One image for the code server, the webserver and the daemon; docker-compose.yaml says what each of them runs.
-FROM python:3.11-slim-bookworm
+# One image for the code server, the webservers, the daemon and the emulators; docker-compose.yaml says what each runs.
+FROM python:3.11.14-slim-bookworm AS build
+
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/taxi
+# Before the code, so that this layer, a minute of installing, stays while only code changes. Every
+# dependency is a wheel: no compiler is needed.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN /opt/taxi/bin/pip install --only-binary=:all: -c constraints.txt .
+COPY taxi_assets taxi_assets
+# Forced, because the version that the layer above installed without code has the same number. What served
+# to install is of no use to a service, and less is to be audited without it.
+RUN /opt/taxi/bin/pip install --no-deps --force-reinstall . \
+    && /opt/taxi/bin/pip uninstall --yes pip
+
+
+FROM python:3.11.14-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PIP_ROOT_USER_ACTION=ignore
-
-WORKDIR /opt/taxi
-# Before the code, so that this layer, a minute of installing, stays while only code changes. Every
-# dependency is a wheel: no compiler is needed, and none gets into the image.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN pip install --only-binary=:all: -c constraints.txt .
-COPY taxi_assets taxi_assets
-# Forced, because the version that the layer above installed without code has the same number.
-RUN pip install --no-deps --force-reinstall .
-
+    PATH=/opt/taxi/bin:$PATH \
+    DAGSTER_HOME=/opt/dagster
 # Named volumes take their owner from the folder that they are first mounted over. The number is that of a
 # server's first user, who can then let the containers read a key file that nobody else can read.
 RUN useradd --uid 1000 --create-home taxi \
-    && install -d -o taxi -g taxi /var/lib/taxi /var/lib/dagster
-
+    && install -d -o taxi -g taxi /var/lib/taxi /var/lib/dagster /var/lib/storage /var/lib/bigquery
+COPY --from=build /opt/taxi /opt/taxi
 # The instance's configuration belongs to the code that it was tested with, and is not for the services to write.
-ENV DAGSTER_HOME=/opt/dagster
 COPY dagster.yaml deploy/compose/workspace.yaml deploy/compose/code_server.py /opt/dagster/
-# Not the folder of the source: it would be imported instead of what is installed.
 WORKDIR /opt/dagster
 USER taxi
+# What a container of it alone does, in Kubernetes for instance; compose says the others'.
+EXPOSE 4000
+CMD ["dagster", "api", "grpc", "-m", "taxi_assets.definitions", "-h", "0.0.0.0", "-p", "4000"]
+HEALTHCHECK --interval=60s --timeout=30s --retries=3 --start-period=180s \
+    CMD ["dagster", "api", "grpc-health-check", "-p", "4000"]

@@ -32,6 +32,8 @@ VARIABLES: Mapping[str, str] = {
     "TAXI_GCS_BUCKET": "bucket of the lake",
     "TAXI_BIGQUERY_DATASET": "BigQuery dataset of the tables, `taxi` by default",
     "TAXI_BIGQUERY_LOCATION": "location of that dataset, `US` by default",
+    "TAXI_GCS_EMULATOR": "address of the storage emulator of TAXI_ENV=local, this machine's by default",
+    "TAXI_BIGQUERY_EMULATOR": "address of the BigQuery emulator of TAXI_ENV=local, this machine's by default",
     "TAXI_UI_PORT": "port of the local Dagster UI, 3000 by default",
     "TAXI_GCS_PORT": "port of the local storage emulator, 9023 by default",
     "TAXI_BIGQUERY_PORT": "port of the local BigQuery emulator, 9050 by default",
@@ -100,10 +102,8 @@ class Settings:
             gcs_bucket=environ.get("TAXI_GCS_BUCKET") or (LOCAL_BUCKET if local else None),
             bigquery_dataset=environ.get("TAXI_BIGQUERY_DATASET") or "taxi",
             bigquery_location=environ.get("TAXI_BIGQUERY_LOCATION") or "US",
-            storage_emulator_host=environ.get("STORAGE_EMULATOR_HOST")
-            or (f"http://127.0.0.1:{ports['TAXI_GCS_PORT']}" if local else None),
-            bigquery_emulator_host=environ.get("BIGQUERY_EMULATOR_HOST")
-            or (f"http://127.0.0.1:{ports['TAXI_BIGQUERY_PORT']}" if local else None),
+            storage_emulator_host=environ.get("STORAGE_EMULATOR_HOST") or _emulator(environ, "TAXI_GCS", local),
+            bigquery_emulator_host=environ.get("BIGQUERY_EMULATOR_HOST") or _emulator(environ, "TAXI_BIGQUERY", local),
             ui_port=ports["TAXI_UI_PORT"],
             gcs_port=ports["TAXI_GCS_PORT"],
             bigquery_port=ports["TAXI_BIGQUERY_PORT"],
@@ -149,6 +149,13 @@ def _zones_source(environ: Mapping[str, str], local: bool) -> str:
     if source != "sample" and not source.startswith(("https://", "http://", "file://")):
         raise SettingsError("TAXI_ZONES_SOURCE is neither `sample` nor begins with https://, http:// or file://.")
     return source
+
+
+def _emulator(environ: Mapping[str, str], prefix: str, local: bool) -> str | None:
+    if not local:
+        # A leftover of another environment must not divert a cloud deployment.
+        return None
+    return environ.get(f"{prefix}_EMULATOR") or f"http://127.0.0.1:{_port(environ, f'{prefix}_PORT')}"
 
 
 def _port(environ: Mapping[str, str], name: str) -> int:

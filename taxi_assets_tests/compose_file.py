@@ -12,15 +12,26 @@ from taxi_assets.settings import PROJECT_ROOT
 COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
 DOCKERFILE = PROJECT_ROOT / "Dockerfile"
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+# Those whose hashes are below, made by `caddy hash-password`.
+PASSWORDS = {"operator": "operators-password", "viewer": "viewers-password"}
 # What the file needs, and nothing that it could do without.
 REQUIRED = {
+    "TAXI_ENV": "cloud",
     "DAGSTER_POSTGRES_PASSWORD": "d4gster",
     "WAREHOUSE_POSTGRES_PASSWORD": "w4rehouse",
+    "WAREHOUSE_READER_PASSWORD": "re4der",
     "TAXI_GCP_PROJECT": "a-project",
     "TAXI_GCS_BUCKET": "a-bucket",
-    "GOOGLE_APPLICATION_CREDENTIALS": "/etc/taxi/key.json",
+    "GATEWAY_USER": "operator",
+    "GATEWAY_PASSWORD_HASH": "$2a$08$0i5vrQt5JiuGOwbUgRuoEuqsbDt67OExlRZzJ0Us6N8KB39U3WKXm",
+    "GATEWAY_READER": "viewer",
+    "GATEWAY_READER_PASSWORD_HASH": "$2a$08$kjMbnaame/w.GpL7fbWuC.EZjENOrZR./EBxiRxNLoL.2wet9L5V.",
 }
-DAGSTER_SERVICES = ("code", "webserver", "daemon")
+DATABASES = ("dagster-postgres", "warehouse-postgres")
+DAGSTER_SERVICES = ("code", "webserver", "webserver-read-only", "daemon")
+EMULATORS = ("storage-emulator", "bigquery-emulator")
+# What is run as a process by the tests; the embedded PostgreSQL stands in for the databases.
+SERVICES = (*EMULATORS, *DAGSTER_SERVICES, "gateway")
 
 
 class RequiredVariable(Exception):
@@ -53,13 +64,10 @@ def mentions() -> list[tuple[str, str | None, str]]:
     return [match.groups() for match in VARIABLE.finditer(json.dumps(yaml.safe_load(COMPOSE.read_text())))]
 
 
-# The file.
-
-
 def copies() -> dict[str, str]:
     """Target of each path that the Dockerfile copies."""
     found = {}
-    for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.MULTILINE):
+    for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE.read_text(), re.MULTILINE):
         *sources, target = line.split()
         found |= dict.fromkeys(sources, target)
     return found

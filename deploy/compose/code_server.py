@@ -1,5 +1,7 @@
 """`python code_server.py dagster api grpc -p PORT ...`: settle the runs that died with the last server, and serve.
 
+First it asks for what compose cannot: a key file is needed with TAXI_ENV=cloud alone.
+
 A run is a process in the code server's container. Dagster cannot tell that it ended with it, so it would count as
 running and hold its place in the queue for ever. Reported as failed, it is retried by `run_retries` of dagster.yaml.
 """
@@ -8,6 +10,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from taxi_assets.local import runs
 
@@ -22,8 +26,24 @@ def settle(port: str, run_ids: list[str]) -> None:
     runs.settle(run_ids, "The code server's container")
 
 
+def key_fault(environ: Mapping[str, str]) -> str | None:
+    """What is wrong with Google's key file, in a sentence."""
+    path = environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if environ.get("TAXI_ENV") != "cloud" or not path:
+        return None
+    what = "Set GOOGLE_APPLICATION_CREDENTIALS in .env to the absolute path of Google's key file"
+    try:
+        # Without the setting, compose mounts /dev/null there.
+        return None if Path(path).read_bytes().strip() else f"TAXI_ENV is cloud and there is no key file. {what}."
+    except OSError as error:
+        return f"The key file cannot be read ({error.strerror}). {what}; user {os.getuid()} must be able to read it."
+
+
 def main(command: list[str]) -> None:
     """Start `settle` beside the server if there is something to settle; this process becomes the server."""
+    fault = key_fault(os.environ)
+    if fault:
+        sys.exit(fault)
     # Asked before the server answers, when no run in progress can have a process.
     run_ids = runs.in_progress(os.environ["DAGSTER_POSTGRES_URL"])
     if run_ids:

@@ -5,7 +5,6 @@ Nothing is started here; `stack.py` does that with whatever this module describe
 
 import datetime
 import http.client
-import importlib.util
 import os
 import signal
 import subprocess
@@ -115,27 +114,24 @@ def _gcs(settings: Settings, env: Mapping[str, str]) -> Service:
 
 def _bigquery(settings: Settings, env: Mapping[str, str]) -> Service:
     address, log = address_and_log(settings)["bigquery"]
+    module = [sys.executable, "-m", "taxi_assets.local.bigquery_emulator"]
     folder = settings.data_dir / "bigquery"
-    home = folder / "home"
     listen = ["--rest-host", LOOPBACK, "--rest-port", str(settings.bigquery_port)]
     listen += ["--grpc-host", LOOPBACK, "--grpc-port", str(settings.bigquery_grpc_port)]
     keep = ["--persistent", "--data-dir", str(folder), "--project", settings.gcp_project or ""]
     own = {
         # DuckDB keeps extensions in the user's home folder; ours must not appear there.
-        "HOME": str(home),
+        "HOME": str(folder / "home"),
         "BQEMU_GCS_LOCAL_ROOT": str(settings.data_dir / "gcs" / ".cloudstorage"),
         "BQEMU_UPLOAD_STAGING_DIR": str(folder / "uploads"),
-        # It would ask the internet for the Avro extension at every start, and nothing here is Avro.
-        "BQEMU_ENABLE_FORMAT_EXTENSIONS": "false",
     }
     return Service(
         name="bigquery",
-        command=[sys.executable, "-m", "bqemulator", "start", *listen, *keep, "--log-level", "warning"],
-        env={**env, **own},
+        command=[*module, "start", *listen, *keep, "--log-level", "warning"],
+        env={**_importable(env), **own},
         cwd=folder,
         log=log,
         address=address,
-        prepare=lambda: _install_spatial_extension(home),
         is_ready=lambda: _answers(settings.bigquery_port, "/healthz"),
         ready_within=120,
         stop=[(signal.SIGTERM, 10)],
@@ -225,22 +221,3 @@ def _settle_runs(settings: Settings, env: Mapping[str, str]) -> None:
         )
     if done.returncode != 0:
         raise ServiceError(f"Runs of a stack that was killed could not be settled; see {log.name}.")
-
-
-def _install_spatial_extension(home: Path) -> None:
-    """Put DuckDB's spatial extension, from its PyPI package, where the emulator looks before downloading it."""
-    import duckdb
-
-    version = f"v{duckdb.__version__}"
-    folder = home / ".duckdb" / "extensions"
-    if any(folder.glob(f"{version}/*/spatial.duckdb_extension")):
-        return
-    spec = importlib.util.find_spec("duckdb_extension_spatial")
-    packages = [Path(path) for path in (spec.submodule_search_locations or [])] if spec else []
-    found = [file for path in packages for file in path.glob(f"extensions/{version}/spatial.duckdb_extension")]
-    if not found:
-        raise ServiceError(f"duckdb-extension-spatial for DuckDB {duckdb.__version__} is missing; run `make install`.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(config={"extension_directory": str(folder)}) as connection:
-        quoted = str(found[0]).replace("'", "''")
-        connection.execute(f"INSTALL '{quoted}'")

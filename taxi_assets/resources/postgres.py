@@ -179,7 +179,10 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                 return
             # IF NOT EXISTS alone fails when two runs create at the same instant.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} tables"])
-            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+            cursor.execute("SELECT to_regnamespace(%s) IS NULL", [SCHEMA])
+            if cursor.fetchone() == (True,):
+                # IF NOT EXISTS asks for the right to create even where nothing is to be created.
+                cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
             parts = sql.SQL(" PARTITION BY RANGE ({})").format(sql.Identifier(by_month)) if by_month else sql.SQL("")
             cursor.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(table, _columns(schema), parts))
             cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, description))

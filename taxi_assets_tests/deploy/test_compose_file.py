@@ -2,6 +2,7 @@
 
 import fnmatch
 import importlib.resources
+import importlib.util
 import json
 import os
 import re
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets.settings import PROJECT_ROOT, VARIABLES, Settings
+from taxi_assets.settings import PROJECT_ROOT, TLC_SOURCE, VARIABLES, Settings
 from taxi_assets_tests.compose_file import (
     COMPOSE,
-    DAGSTER_SERVICES,
+    DATABASES,
     DOCKERFILE,
+    EMULATORS,
     REQUIRED,
+    SERVICES,
     RequiredVariable,
     compose,
     copies,
@@ -48,48 +51,83 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
 def test_names_that_the_file_refers_to_are_there() -> None:
     config = compose()
     services = config["services"]
-    mounted = set()
+    used: dict[str, set[str]] = {"volumes": set(), "configs": set(), "networks": set()}
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= set(services), name
-        for volume in service["volumes"]:
-            if isinstance(volume, str):
-                mounted.add(volume.split(":")[0])
-            else:
-                # The only path of the host is the user's key; nothing of the project is mounted.
-                assert volume["source"] == REQUIRED["GOOGLE_APPLICATION_CREDENTIALS"]
-                assert volume["read_only"] and not volume["bind"]["create_host_path"]
-                assert volume["target"] == service["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
-    assert mounted == set(config["volumes"])
+        used["volumes"] |= {volume.split(":")[0] for volume in service["volumes"] if isinstance(volume, str)}
+        used["configs"] |= {entry["source"] for entry in service.get("configs", [])}
+        used["networks"] |= set(service["networks"]) - {"default"}
+    assert used == {kind: set(config[kind]) for kind in used}
+    assert all((PROJECT_ROOT / entry["file"]).is_file() for entry in config["configs"].values())
 
 
-@pytest.mark.parametrize("name", ["dagster-postgres", "warehouse-postgres", *DAGSTER_SERVICES])
-def test_service_is_pinned_checked_and_restarted(name: str) -> None:
+def test_only_the_key_of_google_is_mounted_from_the_host_and_only_where_steps_run() -> None:
+    config = compose(GOOGLE_APPLICATION_CREDENTIALS="/etc/taxi/key.json")["services"]
+    mounts = {name: volume for name in config for volume in config[name]["volumes"] if isinstance(volume, dict)}
+    assert set(mounts) == {"code"}
+    assert mounts["code"]["source"] == "/etc/taxi/key.json"
+    assert mounts["code"]["read_only"] and not mounts["code"]["bind"]["create_host_path"]
+    assert mounts["code"]["target"] == config["code"]["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
+
+
+@pytest.mark.parametrize("name", [*DATABASES, *SERVICES])
+def test_service_is_pinned_checked_bounded_and_restarted(name: str) -> None:
     service = compose()["services"][name]
     assert re.fullmatch(r"[\w-]+:\d+(\.\d+)+", service["image"])
     assert service["restart"] == "unless-stopped"
-    assert service["healthcheck"]["test"][0] == "CMD"
-    assert all(entry == {"condition": "service_healthy"} for entry in service.get("depends_on", {}).values())
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["logging"] == {"driver": "local", "options": {"max-size": "10m", "max-file": "5"}}
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("cap_drop") == (None if name in DATABASES else ["ALL"])
+    assert {entry["condition"] for entry in service.get("depends_on", {}).values()} <= {"service_healthy"}
 
 
 def test_no_service_is_missing_here() -> None:
-    assert set(compose()["services"]) == {"dagster-postgres", "warehouse-postgres", *DAGSTER_SERVICES}
+    assert set(compose()["services"]) == {*DATABASES, *SERVICES}
 
 
-def test_only_the_ui_is_published_and_on_loopback_alone() -> None:
+def test_the_emulators_alone_are_of_a_profile_and_nothing_needs_them_without_it() -> None:
+    services = compose()["services"]
+    assert {name for name, service in services.items() if service.get("profiles") == ["local"]} == set(EMULATORS)
+    for service in services.values():
+        optional = {name for name, entry in service.get("depends_on", {}).items() if entry.get("required") is False}
+        assert optional == set(service.get("depends_on", {})) & set(EMULATORS)
+
+
+def test_the_gateway_alone_is_published_and_without_a_host_name_on_loopback() -> None:
     published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
-    assert published == {"webserver": ["127.0.0.1:3000:3000"]}
-    assert compose(TAXI_UI_PORT="8080")["services"]["webserver"]["ports"] == ["127.0.0.1:8080:3000"]
+    assert published == {"gateway": ["127.0.0.1:3000:80", "127.0.0.1:3443:443"]}
+    public = compose(GATEWAY_HOST="taxi.example.org", GATEWAY_HTTP="80", GATEWAY_HTTPS="443")["services"]["gateway"]
+    assert public["ports"] == ["80:80", "443:443"]
+    assert public["environment"]["GATEWAY_HOST"] == "taxi.example.org"
+
+
+def test_only_the_gateway_and_what_runs_steps_have_a_way_out() -> None:
+    config = compose()
+    assert {name for name, service in config["services"].items() if "default" in service["networks"]} == {
+        "gateway",
+        "code",
+    }
+    assert config["services"]["gateway"]["networks"] == ["default", "front"]
+    assert all(network == {"internal": True} for network in config["networks"].values())
 
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_required_variable_is_asked_for_by_name(name: str) -> None:
-    with pytest.raises(RequiredVariable, match=f"{name}: Set {name} in .env to .{{20,}}"):
+    with pytest.raises(RequiredVariable, match=f"{name}: Set {name} in .env.* to .{{20,}}"):
         compose(**{name: ""})
 
 
 def test_no_other_variable_is_required_and_none_has_a_password_as_default() -> None:
     assert {name for name, kind, _ in mentions() if kind == "?"} == set(REQUIRED)
-    assert {rest for _, kind, rest in mentions() if kind == "-"} == {"", "3000"}
+    assert {(name, rest) for name, kind, rest in mentions() if kind == "-" and rest} == {
+        ("GATEWAY_HOST", "http://"),
+        ("GATEWAY_HTTP", "127.0.0.1:3000"),
+        ("GATEWAY_HTTPS", "127.0.0.1:3443"),
+        # No key is needed with the profile `local`.
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/dev/null"),
+    }
     assert all(kind for _, kind, _ in mentions())
 
 
@@ -98,17 +136,40 @@ def test_every_variable_is_described_in_env_example() -> None:
     assert {name for name, _, _ in mentions()} <= described
 
 
-def test_code_gets_only_settings_that_it_knows() -> None:
-    environment = compose()["services"]["code"]["environment"]
+@pytest.mark.parametrize("env", ["cloud", "local"])
+def test_code_gets_only_settings_that_it_knows(env: str) -> None:
+    environment = compose(TAXI_ENV=env)["services"]["code"]["environment"]
     assert {name for name in environment if name.startswith("TAXI_")} <= set(VARIABLES)
     settings = Settings.from_environment(environment)
-    assert (settings.env, settings.bigquery_dataset, settings.storage_emulator_host) == ("cloud", "taxi", None)
-    assert settings.source.startswith("https://")
+    assert (settings.env, settings.bigquery_dataset) == (env, "taxi")
+    hosts = (settings.storage_emulator_host, settings.bigquery_emulator_host)
+    emulators = ("http://storage-emulator:9023", "http://bigquery-emulator:9050")
+    assert hosts == ((None, None) if env == "cloud" else emulators)
+    assert settings.source == (TLC_SOURCE if env == "cloud" else "sample")
 
 
 def test_only_code_holds_the_keys_of_sources_and_sinks() -> None:
-    for name in ("webserver", "daemon"):
+    for name in ("webserver", "webserver-read-only", "daemon"):
         assert set(compose()["services"][name]["environment"]) == {"DAGSTER_POSTGRES_URL", "DAGSTER_LOCAL_DIR"}
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("", "there is no key file. Set GOOGLE_APPLICATION_CREDENTIALS"), (None, "No such file"), ("{}", None)],
+)
+def test_code_server_asks_for_the_key_in_the_cloud_alone(key: str | None, said: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    if key is not None:
+        path.write_text(key)
+    script = PROJECT_ROOT / "deploy" / "compose" / "code_server.py"
+    spec = importlib.util.spec_from_file_location("code_server", script)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    environment = {"TAXI_ENV": "cloud", "GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+    found = module.key_fault(environment)
+    assert found is None if said is None else said in found
+    assert module.key_fault(environment | {"TAXI_ENV": "local"}) is None
 
 
 # The image.
@@ -123,16 +184,23 @@ def test_image_copies_what_is_there_and_sees_nothing_else() -> None:
 
 def test_image_is_pinned_has_no_dev_extras_and_does_not_run_as_root() -> None:
     text = DOCKERFILE.read_text()
-    assert re.findall(r"^FROM (.+)$", text, re.MULTILINE) == ["python:3.11-slim-bookworm"]
+    build, final = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert build == final and re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", final)
     assert "-c constraints.txt" in text and "[dev]" not in text
-    assert text.rstrip().endswith("USER taxi")
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["taxi"]
 
 
-def test_volumes_of_dagster_are_folders_that_the_image_gives_to_its_user() -> None:
+def test_image_by_itself_is_a_code_server_that_is_checked() -> None:
+    text = DOCKERFILE.read_text()
+    [check, command] = [json.loads(found) for found in re.findall(r"^(?:    )?CMD (\[.+\])$", text, re.MULTILINE)][::-1]
+    code = compose()["services"]["code"]
+    # The file in front in compose's is for the runs of its container; elsewhere a run is a container of its own.
+    assert command == code["command"][2:]
+    assert check == code["healthcheck"]["test"][1:]
+
+
+def test_volumes_of_our_image_are_folders_that_it_gives_to_its_user() -> None:
     [made] = re.findall(r"install -d -o taxi -g taxi (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
-    services = compose()["services"]
-    volumes = [volume for name in DAGSTER_SERVICES for volume in services[name]["volumes"] if isinstance(volume, str)]
+    services = [service for service in compose()["services"].values() if service["image"].startswith("taxi-assets:")]
+    volumes = [volume for service in services for volume in service["volumes"] if isinstance(volume, str)]
     assert {volume.split(":")[1] for volume in volumes} == set(made.split())
-
-
-# The services, as processes.

@@ -103,3 +103,10 @@ def test_the_local_database(driver: dict[str, Any], scheme: str) -> None:
     assert url.startswith(f"{scheme}://postgres@/taxi?host=")
     assert unquote(url).startswith(f"{scheme}://postgres@/taxi?host={found.socket_dir}")
     assert " " not in url
+
+
+def test_emulators_of_another_machine_are_for_the_local_environment_alone() -> None:
+    elsewhere = {"TAXI_GCS_EMULATOR": "http://gcs:1", "TAXI_BIGQUERY_EMULATOR": "http://bigquery:2"}
+    local, cloud = settings(**elsewhere), settings(TAXI_ENV="cloud", **elsewhere)
+    assert (local.storage_emulator_host, local.bigquery_emulator_host) == ("http://gcs:1", "http://bigquery:2")
+    assert (cloud.storage_emulator_host, cloud.bigquery_emulator_host) == (None, None)

@@ -1,0 +1,32 @@
+"""`python -m taxi_assets.local.bigquery_emulator start ...`: bqemulator, made to start without a network."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import duckdb
+from bqemulator.cli import main  # type: ignore[import-untyped]
+
+
+def install_spatial_extension(home: Path) -> None:
+    """Put DuckDB's spatial extension, from its PyPI package, where the emulator looks before downloading it."""
+    version = f"v{duckdb.__version__}"
+    folder = home / ".duckdb" / "extensions"
+    if any(folder.glob(f"{version}/*/spatial.duckdb_extension")):
+        return
+    spec = importlib.util.find_spec("duckdb_extension_spatial")
+    packages = [Path(path) for path in (spec.submodule_search_locations or [])] if spec else []
+    found = [file for path in packages for file in path.glob(f"extensions/{version}/spatial.duckdb_extension")]
+    if not found:
+        raise SystemExit(f"duckdb-extension-spatial for DuckDB {duckdb.__version__} is missing; run `make install`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(config={"extension_directory": str(folder)}) as connection:
+        quoted = str(found[0]).replace("'", "''")
+        connection.execute(f"INSTALL '{quoted}'")
+
+
+if __name__ == "__main__":
+    install_spatial_extension(Path.home())
+    # It would ask the internet for the Avro extension at every start, and nothing here is Avro.
+    os.environ["BQEMU_ENABLE_FORMAT_EXTENSIONS"] = "false"
+    main()
