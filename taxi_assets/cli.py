@@ -11,7 +11,7 @@ from typing import Any
 import click
 from dotenv import load_dotenv
 
-from taxi_assets import __version__, cli_contract
+from taxi_assets import __version__, cli_contract, cli_operate
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import parse_month
 from taxi_assets.settings import Settings
@@ -68,15 +68,21 @@ def down() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Show what runs. Exit code 0 if all of it runs, 3 if not."""
+    """Show what runs, and of each dataset what is loaded. Exit code 0 if all services run, 3 if not."""
+    from taxi_assets import history
     from taxi_assets.local import supervisor
 
-    found = supervisor.status(Settings.from_environment())
+    settings = Settings.from_environment()
+    found = supervisor.status(settings)
+    datasets = history.read(settings)
+    # A word instead of an object says why there is none.
+    found["datasets"] = datasets
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo(_headline(found))
         click.echo(_services_table(found["services"]))
+        click.echo("\n" + cli_operate.datasets_table(datasets))
     ctx.exit(0 if found["running"] else NOT_RUNNING)
 
 
@@ -124,6 +130,7 @@ def sample(dataset: str, month: str, rows: int | None, file_format: str | None, 
 
 cli.add_command(cli_contract.contract)
 cli.add_command(cli_contract.inspect)
+cli.add_command(cli_operate.verify)
 
 
 def _headline(found: dict[str, Any]) -> str:

@@ -56,14 +56,18 @@ class Totals:
         lasts = [t for t in (self.last_pickup, other.last_pickup) if t is not None]
         self.first_pickup, self.last_pickup = min(firsts, default=None), max(lasts, default=None)
 
-    def differences(self, other: "Totals") -> list[str]:
-        """What differs, a phrase each, this one's value first; empty when all is equal."""
+    def compare(self, other: "Totals") -> list[tuple[str, Any, Any]]:
+        """What differs: its name, this one's value, the other's; empty when all is equal."""
         pairs: list[tuple[str, Any, Any]] = [("rows", self.rows, other.rows)]
         names = sorted({*self.cents, *other.cents})
         pairs += [(f"cents of {n}", self.cents.get(n, 0), other.cents.get(n, 0)) for n in names]
         pairs += [("first pickup", self.first_pickup, other.first_pickup)]
         pairs += [("last pickup", self.last_pickup, other.last_pickup)]
-        return [f"{what} {mine} against {theirs}" for what, mine, theirs in pairs if mine != theirs]
+        return [(what, mine, theirs) for what, mine, theirs in pairs if mine != theirs]
+
+    def differences(self, other: "Totals") -> list[str]:
+        """What differs, a phrase each, this one's value first; empty when all is equal."""
+        return [f"{what} {mine} against {theirs}" for what, mine, theirs in self.compare(other)]
 
 
 def _cents(rows: Rows, name: str) -> int:

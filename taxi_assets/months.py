@@ -21,9 +21,28 @@ def parse_month(text: str) -> date:
     return date(int(match[1]), int(match[2]), 1)
 
 
+def parse_span(text: str) -> tuple[date, date]:
+    """The first and the last month of a span written as `2019-01..2019-12`, or of a single month.
+
+    Raises:
+        SettingsError: the text is neither, or ends before it begins.
+    """
+    begin, dots, end = text.partition("..")
+    first = parse_month(begin)
+    last = parse_month(end) if dots else first
+    if last < first:
+        raise SettingsError(f"{text!r} ends before it begins; write the earlier month first.")
+    return first, last
+
+
 def month_text(month: date) -> str:
     """`2020-04` for any day of April 2020."""
     return f"{month:%Y-%m}"
+
+
+def months_between(earlier: date, later: date) -> int:
+    """How many months `later` is after `earlier`; negative if it is before."""
+    return (later.year - earlier.year) * 12 + later.month - earlier.month
 
 
 def next_month(month: date) -> date:

@@ -158,6 +158,19 @@ def retries(result: ExecuteInProcessResult) -> int:
 
 
 @pytest.fixture
+def dagster_home(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """A Dagster instance as `dagster.yaml` says, in a database of its own, and the environment that leads to it."""
+    name = f"dagster_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
+    monkeypatch.setenv("DAGSTER_LOCAL_DIR", str(tmp_path / "dagster"))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", services.local_postgres_url(name, driver="postgresql+psycopg2"))
+    with DagsterInstance.get() as found:
+        yield found
+
+
+@pytest.fixture
 def world(services: Settings, tmp_path: Path) -> World:
     """A world of its own within the shared services."""
     return make_world(services, tmp_path / "data")

@@ -107,15 +107,22 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.get_client() as client:
             return self._totals(client, self.table(dataset), dataset, month)
 
-    def month_rows(self, dataset: Dataset) -> dict[date, int]:
-        """Rows by `source_month`, oldest first, counted, which reads that column only; empty if there is no table."""
-        query = f"SELECT source_month, COUNT(*) FROM `{self.table(dataset)}` GROUP BY source_month ORDER BY 1"
+    def month_rows(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, int]:
+        """Rows by `source_month` from `first` to `last`, oldest first; empty if the table is not there.
+
+        They are counted by reading that column alone, of those months alone.
+        """
+        query = f"""
+            SELECT source_month, COUNT(*) FROM `{self.table(dataset)}`
+            WHERE source_month BETWEEN @first AND @last GROUP BY source_month ORDER BY source_month
+        """
+        bounds = [bigquery.ScalarQueryParameter(n, "DATE", day) for n, day in (("first", first), ("last", last))]
         with self.get_client() as client:
             try:
                 client.get_table(self.table(dataset), **CALL)
             except exceptions.NotFound:
                 return {}
-            return {row[0]: row[1] for row in self._query(client, query)}
+            return {row[0]: row[1] for row in self._query(client, query, *bounds)}
 
     @contextmanager
     def _staged(

@@ -134,8 +134,8 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.connect() as connection, connection.cursor() as cursor:
             return _totals(cursor, sql.Identifier(SCHEMA, f"{dataset.name}_trips"), dataset, month)
 
-    def month_rows(self, dataset: Dataset) -> dict[date, int]:
-        """Rows by `source_month`, oldest first, counted; empty if the table is not there.
+    def month_rows(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, int]:
+        """Rows by `source_month` from `first` to `last`, oldest first, counted; empty if the table is not there.
 
         Partitions are counted one by one: a single query would keep months from being published until it has read
         the whole table.
@@ -144,6 +144,8 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         with self.connect() as connection:
             connection.autocommit = True
             for month, partition, _ in _partitions(connection, dataset):
+                if not first <= month <= last:
+                    continue
                 with suppress(psycopg.errors.UndefinedTable):  # dropped meanwhile
                     query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, partition))
                     [(rows,)] = connection.execute(query)

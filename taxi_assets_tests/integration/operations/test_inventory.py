@@ -39,6 +39,8 @@ def test_every_place_tells_its_months(world: World, tmp_path: Path):
         assert {month: manifest.kept.rows for month, manifest in held.items()} == rows
         assert world.bigquery.month_rows(GREEN) == world.postgres.month_rows(GREEN) == rows
         assert list(world.postgres.month_rows(GREEN)) == list(world.bigquery.month_rows(GREEN)) == [APRIL, MAY]
+        for warehouse in (world.postgres, world.bigquery):
+            assert warehouse.month_rows(GREEN, MAY, MAY) == {MAY: rows[MAY]}
         assert world.postgres.loaded_manifests(GREEN) == held
         assert lake_months(world.lake, DATASETS["yellow"]) == world.postgres.month_rows(DATASETS["yellow"]) == {}
 

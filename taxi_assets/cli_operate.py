@@ -1,0 +1,116 @@
+"""The commands of `taxi` for whoever operates it; they read arguments and print."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taxi_assets.months import month_text, parse_span
+from taxi_assets.settings import Settings
+from taxi_assets.text import table
+
+if TYPE_CHECKING:
+    from taxi_assets.verification import Verdict
+
+
+@click.command()
+@click.argument("dataset", required=False)
+@click.argument("months", required=False, metavar="[MONTH..MONTH]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def verify(ctx: click.Context, dataset: str | None, months: str | None, as_json: bool) -> None:
+    """Compare BigQuery and PostgreSQL with the lake: rows, sums of money, first and last pickup of every month.
+
+    Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
+    Each difference comes with the command that mends it. Exit code 0 if all is equal, 1 if not.
+    """
+    chosen, first, last = _what(dataset, months)
+    verdicts = _verdicts(chosen, first, last, quiet=as_json or not sys.stderr.isatty())
+    equal = all(verdict.equal for verdict in verdicts)
+    if as_json:
+        found = [asdict(verdict) | {"equal": verdict.equal} for verdict in verdicts]
+        click.echo(json.dumps({"equal": equal, "datasets": found}, indent=2, default=str))
+    else:
+        click.echo(_as_text(verdicts))
+    ctx.exit(0 if equal else 1)
+
+
+def _what(dataset: str | None, months: str | None) -> tuple[Sequence[str], date, date]:
+    """The datasets and the span of months, from arguments of which either may be left out."""
+    from taxi_assets.datasets import DATASETS
+    from taxi_assets.datasets import dataset as dataset_named
+
+    if dataset is not None and months is None and dataset not in DATASETS and dataset[:1].isdigit():
+        dataset, months = None, dataset
+    chosen = list(DATASETS) if dataset is None else [dataset_named(dataset).name]
+    return chosen, *(parse_span(months) if months else (date.min, date.max))
+
+
+def _verdicts(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[Verdict]":
+    from taxi_assets.build import build_resources
+    from taxi_assets.datasets import DATASETS
+    from taxi_assets.local.environment import environment
+    from taxi_assets.verification import SINKS, verify
+
+    settings = Settings.from_environment()
+    os.environ.update(environment(settings))
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(f"\r{text:<40}", err=True, nl=False)
+
+    with ExitStack() as stack:
+        resources: dict[str, Any] = {
+            name: stack.enter_context(resource.process_config_and_initialize_cm())
+            for name, resource in build_resources(settings).items()
+            if name != "source"
+        }
+        sinks = {name: resources[name] for name in SINKS}
+        found = [verify(DATASETS[name], resources["lake"], sinks, first, last, say) for name in chosen]
+    if not quiet:
+        click.echo(f"\r{'':<40}\r", err=True, nl=False)
+    return found
+
+
+def _as_text(verdicts: "Sequence[Verdict]") -> str:
+    lines = []
+    for verdict in verdicts:
+        held = f"{verdict.dataset}: {verdict.months:,} months with {verdict.rows:,} rows in the lake"
+        if verdict.equal:
+            lines.append(f"✓ {held}, and the same in BigQuery and PostgreSQL" if verdict.months else f"✓ {held}")
+            continue
+        lines.append(f"✗ {held}; {len(verdict.differences)} differences")
+        for place, reason in verdict.unasked.items():
+            lines.append(f"  {place} was not compared: {reason}")
+        for difference in verdict.differences:
+            lines += [
+                f"  {difference.dataset} {month_text(difference.month)} in {difference.place}",
+                f"    found     {difference.found}",
+                f"    expected  {difference.expected}",
+                f"    rerun     {difference.command}",
+            ]
+    return "\n".join(lines)
+
+
+def datasets_table(found: dict[str, Any] | str) -> str:
+    """What `taxi status` says of the datasets: a line each, or why there is none."""
+    if isinstance(found, str):
+        return f"datasets: unknown, {found}"
+    rows = [("DATASET", "LOADED", "MISSING", "FAILED", "BEHIND", "NEWEST", "PUBLISHED")]
+    for name, line in found.items():
+        behind = "-" if line["behind"] is None else str(line["behind"])
+        counts = (str(line["loaded"]), str(len(line["missing"])), str(len(line["failed"])), behind)
+        rows.append((name, *counts, line["newest_loaded"] or "-", line["newest_published"] or "-"))
+    text = table(rows, numbers=range(1, 5))
+    for what in ("missing", "failed"):
+        for name, line in found.items():
+            if line[what]:
+                more = f" and {len(line[what]) - 6} more" if len(line[what]) > 6 else ""
+                text += f"\n{what}: {name} {', '.join(line[what][-6:])}{more}"
+    return text
