@@ -1,7 +1,7 @@
 """A raw file in, two Parquet files out: the kept rows in the canonical schema, and the rejected ones.
 
-Blocks are parsed and cleaned in threads while this one unpacks and writes; they are written in the
-file's order, so that the same raw file gives the same bytes every time.
+One thread reads and unpacks, two parse and clean, this one writes: in the file's order, so that the same
+raw file gives the same bytes every time.
 """
 
 import json
@@ -114,23 +114,25 @@ def _checked_rules(dataset: Dataset, rules_off: Sequence[str]) -> frozenset[str]
 
 
 def _in_order(blocks: Iterator[Callable[[], Block]], clean: Callable[[Block], CleanBlock]) -> Iterator[CleanBlock]:
-    """Clean blocks in threads; only a few are in flight, so that memory is bounded."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[Future[CleanBlock]] = deque()
+    """Clean blocks in threads, while one more reads ahead; only a few are in flight, so that memory is bounded."""
+
+    def next_block(read: Future[Callable[[], Block] | None]) -> CleanBlock | None:
+        parse = read.result()
+        return None if parse is None else clean(parse())
+
+    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(THREADS) as cleaning:
+        waiting: deque[Future[CleanBlock | None]] = deque()
         try:
-            for read in blocks:
-                if len(waiting) == BLOCKS_IN_FLIGHT:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(_chain, read, clean))
-            while waiting:
-                yield waiting.popleft().result()
+            while True:
+                while len(waiting) < BLOCKS_IN_FLIGHT:
+                    waiting.append(cleaning.submit(next_block, reading.submit(next, blocks, None)))
+                block = waiting.popleft().result()
+                if block is None:
+                    return
+                yield block
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _chain(read: Callable[[], Block], clean: Callable[[Block], CleanBlock]) -> CleanBlock:
-    return clean(read())
 
 
 def _count(block: CleanBlock, manifest: Manifest) -> None:

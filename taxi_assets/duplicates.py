@@ -2,7 +2,7 @@
 
 While the rows stream, three 64-bit keys a kept row go to a file on disk: two hashes of all its
 values, and one of what a shadow row shares with its double. Afterwards the file is gone through in
-buckets of about a million rows. Two rows count as equal when both hashes are: with 128 bits, a
+buckets of about two million rows. Two rows count as equal when both hashes are: with 128 bits, a
 chance match within the largest month has a probability below 1e-23.
 """
 
@@ -20,7 +20,7 @@ from taxi_assets.rules import Mask, Rows
 Hash = NDArray[np.uint64]
 
 KEY = np.dtype([("a", "u8"), ("b", "u8"), ("shadow", "u8")])
-BUCKET_ROWS = 1 << 20
+BUCKET_ROWS = 1 << 21
 CHUNK_ROWS = 1 << 18
 
 _NULL = np.uint64(0x9E3779B97F4A7C15)
@@ -39,17 +39,21 @@ def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> NDArra
     it is 0.
     """
     rows = Rows(batch)
-    keys = np.zeros(len(rows), KEY)
-    bits = {name: _bits(batch, rows, name) for name in columns}
-    keys["a"] = _mix(bits, columns, len(rows), _A)
-    keys["b"] = _mix(bits, columns, len(rows), _B)
+    a, b, shadow, spare = (np.full(len(rows), _NULL) for _ in range(4))
+    for name in columns:
+        bits = _bits(batch, rows, name)
+        _mix(a, bits, _A, spare)
+        _mix(b, bits, _B, spare)
+        if shadows and name in SHADOW_SHARED:
+            _mix(shadow, bits, _A, spare)
     unreported = rows.nulls("dropoff_datetime")
     if unreported is not None:
         # Such a row is compared with none: a key that no other has.
-        keys["a"][unreported] = np.random.default_rng().integers(0, 2**64, int(unreported.sum()), np.uint64)
+        a[unreported] = np.random.default_rng().integers(0, 2**64, int(unreported.sum()), np.uint64)
+    keys = np.zeros(len(rows), KEY)
+    keys["a"], keys["b"] = a, b
     if shadows:
-        filled = ~_all_null(rows, SHADOW_EMPTY)
-        keys["shadow"] = (_mix(bits, SHADOW_SHARED, len(rows), _A) & ~np.uint64(1)) | filled
+        keys["shadow"] = (shadow & ~np.uint64(1)) | ~_all_null(rows, SHADOW_EMPTY)
     return keys
 
 
@@ -71,13 +75,12 @@ def _bits(batch: pa.RecordBatch, rows: Rows, name: str) -> Hash:
     return bits if nulls is None else np.where(nulls, _NULL, bits)
 
 
-def _mix(bits: dict[str, Hash], names: tuple[str, ...] | list[str], rows: int, multiplier: np.uint64) -> Hash:
-    mixed = np.full(rows, _NULL, np.uint64)
-    for name in names:
-        mixed ^= bits[name]
-        mixed *= multiplier
-        mixed ^= mixed >> _SHIFTS[multiplier]
-    return mixed
+def _mix(mixed: Hash, bits: Hash, multiplier: np.uint64, spare: Hash) -> None:
+    """Mix a column into the hashes, in place; `spare` is written over."""
+    mixed ^= bits
+    mixed *= multiplier
+    np.right_shift(mixed, _SHIFTS[multiplier], out=spare)
+    mixed ^= spare
 
 
 def _all_null(rows: Rows, names: tuple[str, ...]) -> Mask:
@@ -114,14 +117,18 @@ def _repeated(path: Path, rows: int, field: str) -> Iterator[tuple[NDArray[np.vo
     """Keys whose field (its lowest bit aside) comes more than once, with positions, in buckets."""
     buckets = rows // BUCKET_ROWS + 1
     for bucket in range(buckets):
-        values = np.concatenate([v[v % buckets == bucket] for v in _field(path, field)] or [np.zeros(0, np.uint64)])
+        parts = (v if buckets == 1 else v[v % buckets == bucket] for v in _field(path, field))
+        values = np.concatenate([np.zeros(0, np.uint64), *parts])
         values.sort()
         repeated = values[1:][values[1:] == values[:-1]]
         if not len(repeated):
             continue
         keys, positions = [], []
         for start, chunk in enumerate(_chunks(path)):
-            at = np.flatnonzero(np.isin(chunk[field] >> np.uint64(1), repeated))
+            values = chunk[field] >> np.uint64(1)
+            # `np.isin` would sort the chunk; what it is looked for in is sorted and short.
+            nearest = repeated[np.minimum(np.searchsorted(repeated, values), len(repeated) - 1)]
+            at = np.flatnonzero(nearest == values)
             keys.append(chunk[at])
             positions.append(at + start * CHUNK_ROWS)
         yield np.concatenate(keys), np.concatenate(positions)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -368,7 +368,16 @@ def _parquet_block(batch: pa.RecordBatch, layout: Layout, dataset: Dataset) -> B
         columns = [(c.cast(TEXT) if pa.types.is_string_view(c.type) else c).take(at) for c in batch.columns]
         # Times as text, since Python has no year 10000 and the like.
         columns = [c.cast(TEXT) if pa.types.is_timestamp(c.type) else c for c in columns]
-        published = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-        return [json.dumps(row, default=str) for row in published.to_pylist()]
+        values = zip(*map(_values, columns), strict=True)
+        # One encoder for all rows: `json.dumps` would make one for each.
+        encode = json.JSONEncoder(default=str).encode
+        return [encode(dict(zip(batch.schema.names, row, strict=True))) for row in values]
 
     return Block(batch.num_rows, rows, np.arange(batch.num_rows), bad, [], original)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The column as Python values; through NumPy where it can, since Arrow makes an object of each on the way."""
+    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    values: list[Any] = column.to_numpy().tolist() if numeric and not column.null_count else column.to_pylist()
+    return values
