@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import AssetSelection, Definitions, EnvVar, define_asset_job, in_process_executor
+from dagster import Definitions, EnvVar, in_process_executor
 
 from taxi_assets.assets import build_assets
 from taxi_assets.assets.zones import build_zones
+from taxi_assets.automation.jobs import build_month_job
+from taxi_assets.automation.schedules import build_month_schedule
+from taxi_assets.automation.sensors import MANNERS, Manners, build_months_sensor
 from taxi_assets.datasets import DATASETS
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
@@ -40,18 +43,17 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> Definitions:
-    """All definitions for these settings; `resources` replace those of the same name."""
+def build_definitions(
+    settings: Settings, resources: Mapping[str, Any] | None = None, manners: Manners = MANNERS
+) -> Definitions:
+    """All definitions for these settings; `resources` replace those of the same name, `manners` the sensors'."""
+    # On a laptop nothing starts unasked; a deployment must not need somebody to turn it on.
+    running = settings.env == "cloud"
     return Definitions(
         assets=[build_zones(), *(asset for dataset in DATASETS.values() for asset in build_assets(dataset))],
-        jobs=[
-            define_asset_job(
-                f"{name}_month_job",
-                AssetSelection.groups(name),
-                description=f"One month of {name} through all five assets.",
-            )
-            for name in DATASETS
-        ],
+        jobs=[build_month_job(dataset) for dataset in DATASETS.values()],
+        schedules=[build_month_schedule(dataset, running) for dataset in DATASETS.values()],
+        sensors=[build_months_sensor(dataset, manners, running) for dataset in DATASETS.values()],
         resources=build_resources(settings) | dict(resources or {}),
         # A run is a process of its own already; a process a step costs four times as long.
         executor=in_process_executor,

@@ -48,3 +48,9 @@ def months_between(earlier: date, later: date) -> int:
 def next_month(month: date) -> date:
     """The first day of the month after."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def months_before(month: date, count: int) -> date:
+    """The first day of the month that is `count` months earlier, for any day of a month."""
+    number = month.year * 12 + month.month - 1 - count
+    return date(number // 12, number % 12 + 1, 1)

@@ -118,15 +118,17 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
             return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
         return download(self.zones, folder, (), self._patience(), None)
 
-    def look(self, dataset: str, month: date) -> Fingerprint:
+    def look(self, dataset: str, month: date, patience: Patience | None = None) -> Fingerprint:
         """What the first source that has the month says the file is, without reading it; for sensors.
+
+        `patience` replaces this resource's own, for who has no time to wait.
 
         Raises:
             NotPublishedError, SourceError, SourceUnavailableError, SettingsError: as `fetch`.
         """
         if self.is_sample:
             return self._sample_fingerprint(dataset, month)
-        return self._first(dataset, month, lambda url: look(url, self._patience()))
+        return self._first(dataset, month, lambda url: look(url, patience or self._patience()))
 
     def _templates(self) -> list[str]:
         return [template.strip() for template in self.templates.split(",") if template.strip()]

@@ -133,6 +133,24 @@ def test_a_job_takes_one_month_through_all_five_assets(definitions: Definitions,
     assert job.description
 
 
+@pytest.mark.parametrize("dataset", FIRST_MONTHS)
+def test_newer_months_come_first_in_the_queue(definitions: Definitions, dataset: str):
+    job = definitions.resolve_job_def(f"{dataset}_month_job")
+    keys = ["2019-12-01", "2020-01-01", "2024-05-01"]
+    priorities = [int(job.get_tags_for_partition_key(key, None)["dagster/priority"]) for key in keys]
+    assert 0 < priorities[0] < priorities[1] < priorities[2]
+
+
+@pytest.mark.parametrize("env", ["local", "cloud"])
+def test_what_starts_runs_is_on_in_the_cloud_and_off_on_a_laptop(env: str):
+    repository = build_definitions(Settings.from_environment({"TAXI_ENV": env})).get_repository_def()
+    sensors = {s.name: s.default_status.value for s in repository.sensor_defs if s.name.endswith("_new_months_sensor")}
+    schedules = {s.name: s.default_status.value for s in repository.schedule_defs if s.name.endswith("_month_schedule")}
+    status = "RUNNING" if env == "cloud" else "STOPPED"
+    assert sensors == {f"{name}_new_months_sensor": status for name in FIRST_MONTHS}
+    assert schedules == {f"{name}_month_schedule": status for name in FIRST_MONTHS}
+
+
 @pytest.mark.parametrize(("dataset", "name"), ALL_MONTHS)
 def test_passing_faults_are_retried_with_patience(definitions: Definitions, dataset: str, name: str):
     policy = definitions.resolve_assets_def([dataset, name]).op.retry_policy
