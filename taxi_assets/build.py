@@ -25,6 +25,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "source": SourceResource(
             templates=EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
             zones=EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
+            allow_private=settings.source_allow_private,
             sample_rows=settings.sample_rows,
         ),
         "lake": LakeResource(

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3
 
+from taxi_assets import bounds
 from taxi_assets.errors import BadFileError, NotPublishedError, SourceError
 from taxi_assets.filecheck import check_file
 from taxi_assets.fingerprint import Fingerprint, RawFile, file_name_of, redact
@@ -52,12 +53,15 @@ def download(
     known: Sequence[Fingerprint] = (),
     patience: Patience = _DEFAULT_PATIENCE,
     progress: Progress | None = None,
+    allow_private: bool = True,
 ) -> RawFile:
     """Fetch an http://, https:// or file:// URL into the folder under its published name.
 
     The file appears there only when whole and checked. A broken transfer resumes, in this call or in a
     later process, where the source's validator proves that the file is still the same one. With a
     fingerprint in `known` that still holds, nothing is read and the result says not modified.
+    `allow_private` lets the URL lead to addresses of this machine and of private networks; a redirect from
+    a public address to a private one is refused in any case.
 
     Raises:
         NotPublishedError: 404 or 410, or no such local file.
@@ -70,7 +74,7 @@ def download(
     """
     name, shown = file_name_of(url), redact(url)
     mine = [fingerprint for fingerprint in known if fingerprint.url == shown]
-    with open_part(folder, name, patience.lock_seconds) as part, new_session() as session:
+    with open_part(folder, name, patience.lock_seconds) as part, new_session(allow_private) as session:
         task = _Transfer(session, url, part, mine, patience.timeout_seconds, _Meter(progress))
         found, attempts = patiently(shown, patience, task.copy if url.startswith("file:") else task.run)
         if found.unchanged is None:
@@ -84,15 +88,17 @@ def download(
         return RawFile(part.target, name, there, file_sha256(part.target), size, False, 0, attempts)
 
 
-def look(url: str, patience: Patience = _DEFAULT_PATIENCE) -> Fingerprint:
+def look(url: str, patience: Patience = _DEFAULT_PATIENCE, allow_private: bool = True) -> Fingerprint:
     """What the source says the file is, by a HEAD request or `stat`, without reading it.
+
+    `allow_private` as with `download`.
 
     Raises:
         NotPublishedError, ForbiddenError, SourceError, SourceUnavailableError, SettingsError: as `download`.
     """
     file_name_of(url)
     shown = redact(url)
-    with new_session() as session:
+    with new_session(allow_private) as session:
 
         def ask() -> Fingerprint:
             if url.startswith("file:"):
@@ -173,6 +179,7 @@ class _Transfer:
             for candidate in self.known:
                 if candidate.unchanged(fingerprint):
                     return _Found(fingerprint, candidate)
+            self._bound(fingerprint.bytes or 0)
             self.part.need(fingerprint.bytes or 0)
             self.part.begin(fingerprint, None, 0)
             while chunk := _read_local(file, self.url):
@@ -220,14 +227,24 @@ class _Transfer:
                 return _Found(fingerprint, candidate)
         total = fingerprint.bytes
         if total is not None:
+            self._bound(total)
             self.part.need(total)
         self.part.begin(fingerprint, validator, offset)
         while chunk := self._read(response, total):
+            # A server that does not say how much comes may never end.
+            self._bound(self.part.size + len(chunk))
             self.part.write(chunk)
             self.meter.at(self.part.size, total)
         if total is not None and self.part.size != total:
             raise PassingFault(f"{self.part.size} of {total} bytes came")
         return self._checked(fingerprint)
+
+    def _bound(self, size: int) -> None:
+        if size > bounds.MAX_FILE_BYTES:
+            raise BadFileError(
+                f"{redact(self.url)} sends {size} bytes or more where at most {bounds.MAX_FILE_BYTES} were expected, "
+                "several times the largest month; check TAXI_SOURCE."
+            )
 
     def _read(self, response: requests.Response, total: int | None) -> bytes:
         try:

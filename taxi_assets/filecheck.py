@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip, igzip_lib
 
+from taxi_assets import bounds
 from taxi_assets.errors import BadFileError
 
-MAX_UNZIPPED_BYTES = 64 << 30  # the largest month ever published is 3 GB unzipped
 _CHUNK = 1 << 20
 _HEAD_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -90,13 +90,15 @@ def _check_gzip(path: Path, name: str, head: bytes) -> None:
         raise BadFileError(f"{name} is {kind} where a gzip was expected; {_DO}.")
     unzipped = 0
     start = b""
+    packed = path.stat().st_size
+    limit = bounds.most_unzipped(packed)
     try:
         with igzip.IGzipFile(path, "rb") as stream:  # type: ignore[no-untyped-call]
             while chunk := stream.read(_CHUNK):
                 if len(start) < _HEAD_BYTES:
                     start += chunk[: _HEAD_BYTES - len(start)]
                 unzipped += len(chunk)
-                if unzipped > MAX_UNZIPPED_BYTES:
+                if unzipped > limit:
                     break
     except EOFError:
         reason = f"a torn gzip: it ends in the middle, after {path.stat().st_size} bytes ({unzipped} unzipped)"
@@ -106,8 +108,8 @@ def _check_gzip(path: Path, name: str, head: bytes) -> None:
             raise
         reason = f"a damaged gzip ({error}) after {unzipped} unzipped bytes"
     else:
-        if unzipped > MAX_UNZIPPED_BYTES:
-            reason = f"a gzip that unzips to over {MAX_UNZIPPED_BYTES} bytes, more than any month holds"
+        if unzipped > limit:
+            reason = f"a gzip of {packed} bytes that unzips to over {limit}, more than any month holds"
         elif not unzipped:
             reason = "a gzip of nothing"
         else:
@@ -127,6 +129,11 @@ def _check_parquet(path: Path, name: str, head: bytes) -> None:
         raise BadFileError(f"{name} is {kind}, where PAR1 was expected; {_DO}.")
     if tail != _PARQUET_MAGIC:
         raise BadFileError(f"{name} is a Parquet file without its footer (it ends after {size} bytes); {_DO}.")
+    if bounds.MAX_FOOTER_BYTES < footer_bytes < size:
+        raise BadFileError(
+            f"{name} is a Parquet file with a footer of {footer_bytes} bytes where at most "
+            f"{bounds.MAX_FOOTER_BYTES} were expected; {_DO}."
+        )
     try:
         metadata = pq.read_metadata(path)
         # Data that would lie in or behind the footer shows a file with a piece missing from its middle.
@@ -136,11 +143,14 @@ def _check_parquet(path: Path, name: str, head: bytes) -> None:
             for column in range(metadata.num_columns)
         )
         end = max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=0)
+        excess = bounds.parquet_excess(path, metadata)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         cause = _printable(str(error))[:200].rstrip(".")
         raise BadFileError(f"{name} is a Parquet file whose footer cannot be read ({cause}); {_DO}.") from None
+    if excess:
+        raise BadFileError(f"{name} is a Parquet file that {excess}, more than any month holds; {_DO}.")
     if end > size - 8 - footer_bytes:
         raise BadFileError(
             f"{name} is a Parquet file with a piece missing: its data would end at byte {end} and its footer "

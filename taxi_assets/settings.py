@@ -5,6 +5,7 @@ Secrets are not printed from here: of the variable that holds one, a `Settings` 
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ VARIABLES: Mapping[str, str] = {
     "TAXI_ENV": "`local` (default: everything runs on this machine) or `cloud`",
     "TAXI_SOURCE": "`sample`, or comma-separated URL templates with {dataset} and {month}",
     "TAXI_ZONES_SOURCE": "`sample`, or the URL of the zone lookup; TLC's own unless TAXI_SOURCE is `sample`",
+    "TAXI_SOURCE_ALLOW_PRIVATE": "`1` or `0`: whether sources may be on this machine or in a private network; "
+    "`1` by default with TAXI_ENV=local",
     "TAXI_DATA_DIR": "folder of all local state, `.taxi` in the project by default",
     "TAXI_POSTGRES_URL": "the warehouse database, postgresql://user:password@host:port/database",
     "TAXI_GCP_PROJECT": "Google Cloud project",
@@ -49,6 +52,21 @@ PORT_DEFAULTS: Mapping[str, int] = {
 }
 
 
+# By Google's rules for each.
+_NAMES: Mapping[str, tuple[str, str]] = {
+    "TAXI_GCP_PROJECT": (
+        r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "a project's id: 6 to 30 lower-case letters, digits and hyphens, such as my-project-123",
+    ),
+    "TAXI_GCS_BUCKET": (
+        r"(?=.{3,222}\Z)[a-z0-9][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*(?<=[a-z0-9])",
+        "a bucket's name, without gs://: 3 to 63 lower-case letters, digits, '-', '_' and '.'",
+    ),
+    "TAXI_BIGQUERY_DATASET": (r"[A-Za-z0-9_]{1,1024}", "a dataset's name without its project: letters, digits and '_'"),
+    "TAXI_BIGQUERY_LOCATION": (r"[A-Za-z][A-Za-z0-9-]{0,62}", "a location such as US, EU or europe-west3"),
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the environment says, checked."""
@@ -59,6 +77,7 @@ class Settings:
     source_is_set: bool
     zones_source: str = field(repr=False)
     zones_source_is_set: bool
+    source_allow_private: bool
     data_dir: Path
     postgres_url_is_set: bool
     gcp_project: str | None
@@ -96,12 +115,14 @@ class Settings:
             source_is_set=bool(environ.get("TAXI_SOURCE")),
             zones_source=_zones_source(environ, local),
             zones_source_is_set=bool(environ.get("TAXI_ZONES_SOURCE")),
+            # A laptop's files may be served by itself; in the cloud a private address is more likely a trap.
+            source_allow_private=_switch(environ, "TAXI_SOURCE_ALLOW_PRIVATE", local),
             data_dir=Path(environ.get("TAXI_DATA_DIR") or PROJECT_ROOT / ".taxi").expanduser().absolute(),
             postgres_url_is_set=bool(environ.get("TAXI_POSTGRES_URL")),
-            gcp_project=environ.get("TAXI_GCP_PROJECT") or (LOCAL_PROJECT if local else None),
-            gcs_bucket=environ.get("TAXI_GCS_BUCKET") or (LOCAL_BUCKET if local else None),
-            bigquery_dataset=environ.get("TAXI_BIGQUERY_DATASET") or "taxi",
-            bigquery_location=environ.get("TAXI_BIGQUERY_LOCATION") or "US",
+            gcp_project=_name(environ, "TAXI_GCP_PROJECT") or (LOCAL_PROJECT if local else None),
+            gcs_bucket=_name(environ, "TAXI_GCS_BUCKET") or (LOCAL_BUCKET if local else None),
+            bigquery_dataset=_name(environ, "TAXI_BIGQUERY_DATASET") or "taxi",
+            bigquery_location=_name(environ, "TAXI_BIGQUERY_LOCATION") or "US",
             storage_emulator_host=environ.get("STORAGE_EMULATOR_HOST") or _emulator(environ, "TAXI_GCS", local),
             bigquery_emulator_host=environ.get("BIGQUERY_EMULATOR_HOST") or _emulator(environ, "TAXI_BIGQUERY", local),
             ui_port=ports["TAXI_UI_PORT"],
@@ -151,6 +172,15 @@ def _zones_source(environ: Mapping[str, str], local: bool) -> str:
     return source
 
 
+def _name(environ: Mapping[str, str], variable: str) -> str | None:
+    """A name that becomes part of statements and addresses, which Google's client does not quote for us."""
+    text = environ.get(variable)
+    pattern, rule = _NAMES[variable]
+    if text and not re.fullmatch(pattern, text):
+        raise SettingsError(f"{variable} is {text!r}; it must be {rule}.")
+    return text
+
+
 def _emulator(environ: Mapping[str, str], prefix: str, local: bool) -> str | None:
     if not local:
         # A leftover of another environment must not divert a cloud deployment.
@@ -163,6 +193,13 @@ def _port(environ: Mapping[str, str], name: str) -> int:
     if port > 65535:
         raise SettingsError(f"{name} is {port}; a port is at most 65535.")
     return port
+
+
+def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environ.get(name)
+    if text not in (None, "", "0", "1"):
+        raise SettingsError(f"{name} is {text!r}; it can be 1 or 0.")
+    return text == "1" if text else default
 
 
 def _positive(environ: Mapping[str, str], name: str) -> int | None:

@@ -19,6 +19,7 @@ import urllib3
 from taxi_assets import __version__
 from taxi_assets.errors import NotPublishedError, SourceError, SourceUnavailableError
 from taxi_assets.fingerprint import Fingerprint, redact
+from taxi_assets.guard import GuardedSession, Refused
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 MAX_REDIRECTS = 5
@@ -91,9 +92,9 @@ def pause(number: int, backoff_seconds: float, retry_after: float | None = None)
     return max(own, min(retry_after or 0.0, MAX_RETRY_AFTER_SECONDS))
 
 
-def new_session() -> requests.Session:
-    """A session that identifies this project and wants files as they are."""
-    session = requests.Session()
+def new_session(allow_private: bool) -> requests.Session:
+    """A session that identifies this project, wants files as they are, and asks only where it may."""
+    session = GuardedSession(allow_private)
     session.max_redirects = MAX_REDIRECTS
     # Otherwise Content-Length may be that of an encoding, and a .csv.gz may be taken for an encoded .csv.
     session.headers.update({"User-Agent": f"taxi-assets/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"})
@@ -116,6 +117,8 @@ def answer(
         with session.request(method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=True) as found:
             yield found
             return
+    except Refused as refused:
+        failure = SourceError(f"{shown} {refused}")
     except requests.exceptions.TooManyRedirects:
         failure = SourceError(f"{shown} redirects more than {MAX_REDIRECTS} times; check the address in TAXI_SOURCE.")
     except _LASTING as error:

@@ -92,6 +92,10 @@ class Deployment:
         once = re.compile("|".join(map(re.escape, exchanged)))
         return once.sub(lambda match: exchanged[match[0]], text)
 
+    def port_of(self, port: str) -> str:
+        """What stands for a port of the file on this machine."""
+        return self._exchanged[port]
+
     def environment(self, name: str) -> dict[str, str]:
         said = {key: self.here(value, name) for key, value in self.config[name].get("environment", {}).items()}
         return self._machine | said

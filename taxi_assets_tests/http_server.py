@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 for tests: serves a folder as object stores do, and fails as told.
+"""A real HTTP server on loopback for tests: serves a folder as object stores do, and fails as told.
 
     with serve(folder) as server:
         server.plan("/a.csv", Fault(status=503, retry_after="1"), Fault(cut_after=100))  # then well
@@ -61,8 +61,8 @@ class FileServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
         self.folder = folder
         self.seen: list[Seen] = []
         self.release = threading.Event()
@@ -72,7 +72,7 @@ class FileServer(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def url(self, path: str, userinfo: str = "") -> str:
-        return f"http://{userinfo + '@' if userinfo else ''}127.0.0.1:{self.server_address[1]}{path}"
+        return f"http://{userinfo + '@' if userinfo else ''}{self.server_address[0]}:{self.server_address[1]}{path}"
 
     def put(self, name: str, data: bytes) -> str:
         """Publish a file, with a date an hour ago as published files are old; its path."""
@@ -203,10 +203,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[FileServer]:
+def serve(folder: Path, host: str = "127.0.0.1") -> Iterator[FileServer]:
     """A server of that folder until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = FileServer(folder)
+    server = FileServer(folder, host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

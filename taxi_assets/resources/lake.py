@@ -57,7 +57,13 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
         return self.get_client().bucket(self.bucket)
 
     def local_path(self, name: str) -> Path:
-        """Where the local copy of an object lies, if there is one."""
+        """Where the local copy of an object lies, if there is one.
+
+        Raises:
+            ServiceError: the name leads out of the cache; whoever may write to the bucket chooses names.
+        """
+        if ".." in name.split("/") or name.startswith("/") or "\0" in name:
+            raise ServiceError(f"gs://{self.bucket} holds an object named {name!r}, which no asset makes; delete it.")
         return Path(self.data_dir) / "cache" / name
 
     def scratch(self) -> AbstractContextManager[Path]:

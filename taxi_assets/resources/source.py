@@ -45,6 +45,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
     templates: str = Field(repr=False, description="`sample`, or comma-separated URL templates")
     zones: str = Field(default=SAMPLE, repr=False, description="`sample`, or the URL of the zone lookup")
     sample_rows: int | None = Field(default=None, description="rows of a sample month; its own default if unset")
+    allow_private: bool = Field(default=True, description="whether addresses of private networks may be asked")
     timeout_seconds: float = Field(default=30.0, gt=0, description="to connect, and between bytes")
     attempts: int = Field(default=4, ge=1, description="for each template")
     backoff_seconds: float = Field(default=1.0, ge=0, description="before the second attempt; doubles, with jitter")
@@ -98,7 +99,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         if self.is_sample:
             return self._make_sample(dataset, month, folder, known, progress)
         urls = self.urls(dataset, month)
-        raw = self._first(dataset, month, lambda url: download(url, folder, known, self._patience(), progress))
+        raw = self._first(dataset, month, lambda url: self._download(url, folder, known, progress))
         for name in {file_name_of(url) for url in urls} - {raw.file_name}:
             discard_part(folder, name)
         return raw
@@ -116,7 +117,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
             path = write_zone_lookup(folder)
             digest, size = file_sha256(path), path.stat().st_size
             return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
-        return download(self.zones, folder, (), self._patience(), None)
+        return self._download(self.zones, folder)
 
     def look(self, dataset: str, month: date, patience: Patience | None = None) -> Fingerprint:
         """What the first source that has the month says the file is, without reading it; for sensors.
@@ -128,13 +129,22 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         """
         if self.is_sample:
             return self._sample_fingerprint(dataset, month)
-        return self._first(dataset, month, lambda url: look(url, patience or self._patience()))
+        return self._first(dataset, month, lambda url: look(url, patience or self._patience(), self.allow_private))
 
     def _templates(self) -> list[str]:
         return [template.strip() for template in self.templates.split(",") if template.strip()]
 
     def _patience(self) -> Patience:
         return Patience(self.timeout_seconds, self.attempts, self.backoff_seconds, self.lock_seconds)
+
+    def _download(
+        self,
+        url: str,
+        folder: Path,
+        known: Sequence[Fingerprint] = (),
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> RawFile:
+        return download(url, folder, known, self._patience(), progress, self.allow_private)
 
     def _first(self, dataset: str, month: date, ask: Callable[[str], T]) -> T:
         urls = self.urls(dataset, month)

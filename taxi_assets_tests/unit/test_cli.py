@@ -109,7 +109,7 @@ def test_a_dagster_home_of_another_project_does_not_win() -> None:
 
 def test_cloud_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAXI_ENV", "cloud")
-    monkeypatch.setenv("TAXI_GCS_BUCKET", "b")
+    monkeypatch.setenv("TAXI_GCS_BUCKET", "a-bucket")
     done = CliRunner().invoke(cli, ["env"])
     assert done.exit_code == 0
     assert "DAGSTER_POSTGRES_URL, TAXI_POSTGRES_URL, TAXI_GCP_PROJECT; set them" in done.stderr
@@ -125,10 +125,10 @@ def test_sample_writes_a_file_and_says_what_it_is(folder: Path) -> None:
 
 def test_cloud_gets_no_emulator_and_no_secret() -> None:
     secrets = {"TAXI_POSTGRES_URL": "postgresql://u:hunter2@h/d", "DAGSTER_POSTGRES_URL": "postgresql://u:hunter2@h/e"}
-    found = values({"TAXI_ENV": "cloud", "TAXI_GCP_PROJECT": "p", "TAXI_GCS_BUCKET": "b", **secrets})
+    found = values({"TAXI_ENV": "cloud", "TAXI_GCP_PROJECT": "a-project", "TAXI_GCS_BUCKET": "a-bucket", **secrets})
     assert not [name for name in found if "EMULATOR" in name or name.startswith("PG")]
     assert "hunter2" not in str(found)
-    assert (found["GOOGLE_CLOUD_PROJECT"], found["TAXI_ENV"]) == ("p", "cloud")
+    assert (found["GOOGLE_CLOUD_PROJECT"], found["TAXI_ENV"]) == ("a-project", "cloud")
 
 
 def test_a_proxy_is_not_asked_for_this_machine() -> None:

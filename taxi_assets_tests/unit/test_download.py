@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets import transport
+from taxi_assets import bounds, transport
 from taxi_assets.download import ForbiddenError, download, look
 from taxi_assets.errors import (
     BadFileError,
@@ -210,3 +210,17 @@ def test_a_broken_part_is_removed_when_the_source_no_longer_has_the_file(server:
     with pytest.raises(NotPublishedError):
         download(server.url(f"/{NAME}"), folder, patience=FAST)
     assert names(folder) == []
+
+
+# --- Sizes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [Fault(), Fault(no_length=True), Fault(chunked=True)])
+def test_a_file_larger_than_any_month_is_refused(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", HALF)
+    server.always(f"/{NAME}", fault)
+    with pytest.raises(BadFileError, match=f"sends [0-9]+ bytes or more where at most {HALF} were expected"):
+        download(server.url(f"/{NAME}"), folder, patience=FAST)
+    assert names(folder) == [] and len(server.requests_of(f"/{NAME}")) == 1

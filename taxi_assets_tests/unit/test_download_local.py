@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets import partfile
+from taxi_assets import bounds, partfile
 from taxi_assets.download import ForbiddenError, download, look
 from taxi_assets.errors import (
     BadFileError,
@@ -147,7 +147,10 @@ def test_secrets_do_not_show_when_nothing_answers(folder: Path) -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_file_that_cannot_fit_is_refused_before_it_is_fetched(server: FileServer, folder: Path) -> None:
+def test_a_file_that_cannot_fit_is_refused_before_it_is_fetched(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 10**18)
     server.always(f"/{NAME}", Fault(content_length=10**17, cut_after=1000))
     with pytest.raises(
         DiskFullError, match=r"100000000000000000 more bytes are needed and \d+ are free.*TAXI_DATA_DIR"

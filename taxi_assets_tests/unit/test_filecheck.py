@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taxi_assets import filecheck
+from taxi_assets import bounds
 from taxi_assets.errors import BadFileError
 from taxi_assets.filecheck import check_file
 
@@ -136,9 +136,60 @@ def test_any_bytes_pass_or_are_refused_and_nothing_else(tmp_path: Path, data: by
         assert str(error).isprintable()
 
 
-def test_a_gzip_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert filecheck.MAX_UNZIPPED_BYTES == 64 << 30
-    monkeypatch.setattr(filecheck, "MAX_UNZIPPED_BYTES", 3 << 20)
+def test_a_gzip_bomb_is_stopped(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * (20 << 20)))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(BadFileError, match=r"a gzip of [0-9]+ bytes that unzips to over 67108864, more than any month"):
+        check_file(path)
+
+
+def test_a_gzip_larger_than_any_month_is_refused_however_well_it_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bounds.MAX_UNPACKED_BYTES == 16 << 30
+    monkeypatch.setattr(bounds, "MAX_UNPACKED_BYTES", 3 << 20)
     path = written(tmp_path, "a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20)))
-    with pytest.raises(BadFileError, match="unzips to over 3145728 bytes"):
+    with pytest.raises(BadFileError, match="unzips to over 3145728, more than any month holds"):
+        check_file(path)
+
+
+def parquet_of(folder: Path, table: pa.Table) -> Path:
+    pq.write_table(table, folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def test_a_parquet_bomb_of_rows_is_refused_by_its_footer(tmp_path: Path) -> None:
+    group = pa.table({"a": pa.nulls(1 << 24, pa.int64())})
+    with pq.ParquetWriter(tmp_path / "a.parquet", group.schema) as writer:
+        for _ in range(16):
+            writer.write_table(group)
+    assert (tmp_path / "a.parquet").stat().st_size < 600_000
+    with pytest.raises(BadFileError, match="a Parquet file that has 268435456 rows, more than any month holds"):
+        check_file(tmp_path / "a.parquet")
+
+
+def test_a_parquet_bomb_of_one_long_text_is_refused(tmp_path: Path) -> None:
+    many = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * (1 << 20)]))
+    path = parquet_of(tmp_path, pa.table({"flag": many}))
+    # As rows it would be 100 GB.
+    assert path.stat().st_size < 200_000
+    with pytest.raises(BadFileError, match="has a text of 1048576 bytes, more than any month holds"):
+        check_file(path)
+
+
+@pytest.mark.parametrize(
+    ("bound", "says"),
+    [
+        ("MAX_CHUNK_BYTES", "unpacks id to [0-9]+ bytes at once"),
+        ("MAX_UNPACKED_BYTES", "unpacks to [0-9]+ bytes"),
+        ("MAX_FOOTER_BYTES", "a footer of [0-9]+ bytes where at most 100"),
+    ],
+)
+def test_parquet_is_bounded_by_what_its_footer_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, says: str
+) -> None:
+    path = parquet_of(tmp_path, pa.table({"id": pa.array(range(1000))}))
+    assert check_file(path) == "parquet"
+    monkeypatch.setattr(bounds, bound, 100)
+    with pytest.raises(BadFileError, match=says):
         check_file(path)

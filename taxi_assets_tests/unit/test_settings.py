@@ -50,6 +50,16 @@ def test_ports_move_the_emulators() -> None:
     [
         ("TAXI_ENVIRONMENT", "local", "TAXI_ENVIRONMENT is set but is no setting"),
         ("TAXI_ENV", "prod", "TAXI_ENV is 'prod'"),
+        ("TAXI_SOURCE_ALLOW_PRIVATE", "yes", "TAXI_SOURCE_ALLOW_PRIVATE is 'yes'; it can be 1 or 0."),
+        ("TAXI_GCP_PROJECT", "my`project", "it must be a project's id: 6 to 30 lower-case letters"),
+        ("TAXI_GCP_PROJECT", "My-Project", "it must be a project's id: 6 to 30 lower-case letters"),
+        ("TAXI_GCS_BUCKET", "gs://bucket", "it must be a bucket's name, without gs://"),
+        ("TAXI_GCS_BUCKET", "a/../b", "it must be a bucket's name, without gs://"),
+        ("TAXI_GCS_BUCKET", "b-", "it must be a bucket's name, without gs://"),
+        ("TAXI_BIGQUERY_DATASET", "project.taxi", "it must be a dataset's name without its project"),
+        ("TAXI_BIGQUERY_DATASET", "t`; DROP TABLE x; --", "it must be a dataset's name without its project"),
+        ("TAXI_BIGQUERY_DATASET", "taxi\n", "it must be a dataset's name without its project"),
+        ("TAXI_BIGQUERY_LOCATION", "US or EU", "it must be a location such as US"),
         ("TAXI_UI_PORT", "0", "TAXI_UI_PORT is '0'"),
         ("TAXI_UI_PORT", "65536", "at most 65535"),
         ("TAXI_UI_PORT", "3000x", "TAXI_UI_PORT is '3000x'"),
@@ -110,3 +120,17 @@ def test_emulators_of_another_machine_are_for_the_local_environment_alone() -> N
     local, cloud = settings(**elsewhere), settings(TAXI_ENV="cloud", **elsewhere)
     assert (local.storage_emulator_host, local.bigquery_emulator_host) == ("http://gcs:1", "http://bigquery:2")
     assert (cloud.storage_emulator_host, cloud.bigquery_emulator_host) == (None, None)
+
+
+@pytest.mark.parametrize("project", ["my-project-123", "example.com:my-project", "taxi-local"])
+@pytest.mark.parametrize("bucket", ["taxi", "my_taxi-lake", "lake.example.com", "a" * 63])
+def test_names_that_google_knows_are_taken(project: str, bucket: str) -> None:
+    found = settings(TAXI_GCP_PROJECT=project, TAXI_GCS_BUCKET=bucket, TAXI_BIGQUERY_LOCATION="europe-west3")
+    assert (found.gcp_project, found.gcs_bucket, found.bigquery_location) == (project, bucket, "europe-west3")
+
+
+def test_private_sources_are_for_the_local_environment_unless_asked_for() -> None:
+    assert settings().source_allow_private
+    assert not settings(TAXI_ENV="cloud").source_allow_private
+    assert settings(TAXI_ENV="cloud", TAXI_SOURCE_ALLOW_PRIVATE="1").source_allow_private
+    assert not settings(TAXI_SOURCE_ALLOW_PRIVATE="0").source_allow_private

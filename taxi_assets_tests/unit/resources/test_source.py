@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from taxi_assets import bounds
 from taxi_assets.errors import (
     BadFileError,
     DiskFullError,
@@ -117,7 +118,10 @@ def test_the_error_that_may_pass_wins(
     assert not isinstance(caught.value, NotPublishedError) and list(folder.iterdir()) == []
 
 
-def test_a_full_disk_is_not_tried_again_elsewhere(server: FileServer, folder: Path) -> None:
+def test_a_full_disk_is_not_tried_again_elsewhere(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 10**18)
     server.always(AT_OTHER, Fault(body=DATA, content_length=10**17))
     with pytest.raises(DiskFullError):
         source(server, OTHER, MIRROR).fetch("green", MONTH, folder)
