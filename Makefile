@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test up down bench lint
+.PHONY: help install demo test up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
 	@echo "make up       start PostgreSQL, the emulators and Dagster; make down stops them"
 	@echo "make test     the tests          make lint    formatting, lint and types"
 	@echo "make bench    the benchmarks     make install  only prepare .venv"
+	@echo "make audit    look for known vulnerabilities in what is installed"
 
 install: $(INSTALLED)
 
@@ -40,3 +41,6 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit: install
+	@$(BIN)/python .ci/audit.py

@@ -1,0 +1,52 @@
+"""The UI through the gateway, in a real browser: it logs in, shows what there is, and lets the viewer only look."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, expect
+
+from taxi_assets.local.ports import LOOPBACK
+from taxi_assets_tests.browser_pages import chromium
+from taxi_assets_tests.compose_file import PASSWORDS
+from taxi_assets_tests.deployment import Deployment
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:
+    """A page of somebody who enters that user's name and password when asked."""
+    login = {"username": user, "password": PASSWORDS[user]} if user else None
+    context = browser.new_context(base_url=f"http://{LOOPBACK}:{gateway.ports['gateway']}", http_credentials=login)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    return page
+
+
+def test_without_a_password_there_is_nothing_to_see(browser: Browser, gateway: Deployment) -> None:
+    page = opened(browser, gateway, None)
+    # What a browser says of a 401 when nobody answers its question for a password.
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
+        page.goto("/runs")
+    assert "Dagster" not in page.content()
+
+
+def test_the_operator_may_launch_and_hears_of_news_through_the_websocket(browser: Browser, gateway: Deployment) -> None:
+    page = opened(browser, gateway, "operator")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    with page.expect_websocket(lambda socket: socket.url.endswith("/graphql")) as waiting:
+        page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
+    waiting.value.wait_for_event("framereceived", timeout=20_000)
+    expect(page.get_by_role("button", name="Materialize all")).to_be_enabled()
+    assert not any("Content Security Policy" in text or "403" in text for text in complaints), complaints
+
+
+def test_the_viewer_sees_the_same_and_cannot_launch(browser: Browser, gateway: Deployment) -> None:
+    page = opened(browser, gateway, "viewer")
+    page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
+    expect(page.get_by_text("green_month_job").first).to_be_visible()
+    expect(page.get_by_role("button", name="Materialize all")).to_be_disabled()
