@@ -1,5 +1,6 @@
 """The canonical schemas: what must hold for all of them, and the names that users rely on."""
 
+import re
 from collections import Counter
 
 import pyarrow as pa
@@ -94,3 +95,9 @@ def test_money_is_what_is_in_dollars() -> None:
     )
     assert "trip_miles" not in FHVHV.money
     assert "driver_pay" in FHVHV.money
+
+
+def test_names_are_plain_identifiers_for_what_cannot_compose_them() -> None:
+    """BigQuery's statements are built around them, which no driver quotes."""
+    names = [*DATASETS, *(name for dataset in DATASETS.values() for name in dataset.schema.names)]
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name)] == []
