@@ -31,7 +31,6 @@ def test_without_a_password_there_is_nothing_to_see(browser: Browser, gateway: D
     # What a browser says of a 401 when nobody answers its question for a password.
     with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
         page.goto("/runs")
-    assert "Dagster" not in page.content()
 
 
 def test_the_operator_may_launch_and_hears_of_news_through_the_websocket(browser: Browser, gateway: Deployment) -> None:
