@@ -34,7 +34,9 @@ up: install
 down: install
 	@$(BIN)/taxi down
 
+# What the benchmarks compare with comes only with them.
 bench: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python -m benchmarks
 
 lint: install
