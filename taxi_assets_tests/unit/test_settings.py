@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from taxi_assets.build import build_resources
 from taxi_assets.errors import SettingsError
 from taxi_assets.settings import PROJECT_ROOT, TLC_SOURCE, VARIABLES, Settings
 
@@ -134,3 +135,5 @@ def test_private_sources_are_for_the_local_environment_unless_asked_for() -> Non
     assert not settings(TAXI_ENV="cloud").source_allow_private
     assert settings(TAXI_ENV="cloud", TAXI_SOURCE_ALLOW_PRIVATE="1").source_allow_private
     assert not settings(TAXI_SOURCE_ALLOW_PRIVATE="0").source_allow_private
+    for env, allowed in (("cloud", False), ("local", True)):
+        assert build_resources(settings(TAXI_ENV=env))["source"].allow_private is allowed
