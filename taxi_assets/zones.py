@@ -24,6 +24,8 @@ ZONES_SCHEMA = Schema(
 )
 # The two ids that are no place bear other texts in each variant of the file, so none of them is kept.
 NO_PLACE = (264, 265)
+# TLC's has 12 kB; it is read at once.
+MAX_BYTES = 1 << 20
 
 
 def read_zones(path: Path) -> pa.Table:
@@ -32,6 +34,11 @@ def read_zones(path: Path) -> pa.Table:
     Raises:
         ContractError: a column is missing, or the ids are not exactly those that trips can have.
     """
+    if path.stat().st_size > MAX_BYTES:
+        raise ContractError(
+            f"{path.name} has {path.stat().st_size} bytes where a zone lookup of at most {MAX_BYTES} was expected; "
+            "check TAXI_ZONES_SOURCE."
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [row for row in csv.reader(file) if row]

@@ -148,6 +148,12 @@ def test_code_gets_only_settings_that_it_knows(env: str) -> None:
     assert settings.source == (TLC_SOURCE if env == "cloud" else "sample")
 
 
+def test_every_setting_can_be_made_in_compose() -> None:
+    # The rest are of `taxi up`: nothing of the file listens where they say.
+    laptop = {"TAXI_UI_PORT", "TAXI_GCS_PORT", "TAXI_BIGQUERY_PORT", "TAXI_BIGQUERY_GRPC_PORT"}
+    assert set(VARIABLES) - laptop <= set(compose()["services"]["code"]["environment"])
+
+
 def test_only_code_holds_the_keys_of_sources_and_sinks() -> None:
     for name in ("webserver", "webserver-read-only", "daemon"):
         assert set(compose()["services"][name]["environment"]) == {"DAGSTER_POSTGRES_URL", "DAGSTER_LOCAL_DIR"}
