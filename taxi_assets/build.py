@@ -7,7 +7,9 @@ from dagster import Definitions, EnvVar, in_process_executor
 
 from taxi_assets.assets import build_assets
 from taxi_assets.assets.zones import build_zones
+from taxi_assets.automation.housekeeping import build_housekeeping
 from taxi_assets.automation.jobs import build_month_job
+from taxi_assets.automation.reconciliation import build_reconciliation
 from taxi_assets.automation.schedules import build_month_schedule
 from taxi_assets.automation.sensors import MANNERS, Manners, build_months_sensor
 from taxi_assets.datasets import DATASETS
@@ -50,11 +52,24 @@ def build_definitions(
     """All definitions for these settings; `resources` replace those of the same name, `manners` the sensors'."""
     # On a laptop nothing starts unasked; a deployment must not need somebody to turn it on.
     running = settings.env == "cloud"
+    reconciliation, housekeeping = build_reconciliation(running, manners), build_housekeeping(running)
     return Definitions(
-        assets=[build_zones(), *(asset for dataset in DATASETS.values() for asset in build_assets(dataset))],
-        jobs=[build_month_job(dataset) for dataset in DATASETS.values()],
-        schedules=[build_month_schedule(dataset, running) for dataset in DATASETS.values()],
-        sensors=[build_months_sensor(dataset, manners, running) for dataset in DATASETS.values()],
+        assets=[
+            build_zones(),
+            *(asset for dataset in DATASETS.values() for asset in build_assets(dataset)),
+            *reconciliation.assets,
+            housekeeping.asset,
+        ],
+        jobs=[*(build_month_job(dataset) for dataset in DATASETS.values()), reconciliation.job, housekeeping.job],
+        schedules=[
+            *(build_month_schedule(dataset, running) for dataset in DATASETS.values()),
+            reconciliation.schedule,
+            housekeeping.schedule,
+        ],
+        sensors=[
+            *(build_months_sensor(dataset, manners, running) for dataset in DATASETS.values()),
+            *reconciliation.sensors,
+        ],
         resources=build_resources(settings) | dict(resources or {}),
         # A run is a process of its own already; a process a step costs four times as long.
         executor=in_process_executor,

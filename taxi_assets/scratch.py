@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,12 +33,29 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+def abandoned_folders(parent: Path) -> list[Path]:
+    """The scratch folders whose owners are gone."""
+    return [folder for folder in sorted(parent.glob("work-*")) if _if_abandoned(folder, lambda: None)]
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove a scratch folder, unless its owner lives."""
+    _if_abandoned(folder, lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def _sweep(parent: Path) -> None:
     for folder in parent.glob("work-*"):
-        with suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+        remove_abandoned(folder)
+
+
+def _if_abandoned(folder: Path, act: Callable[[], None]) -> bool:
+    """Act while holding the folder's lock, if nobody else holds it; whether that was so."""
+    with suppress(OSError):
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            act()
+            return True
+        finally:
+            os.close(lock)
+    return False

@@ -13,6 +13,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult, RetryPolicy, materialize
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from taxi_assets.assets import build_assets, common
 from taxi_assets.build import build_resources
@@ -90,9 +91,14 @@ class World:
         return replace(self, resources=self.resources | {"source": source})
 
     def run(
-        self, dataset: str, month: date, *names: str, run_config: dict[str, Any] | None = None
+        self,
+        dataset: str,
+        month: date,
+        *names: str,
+        run_config: dict[str, Any] | None = None,
+        home: DagsterInstance | None = None,
     ) -> ExecuteInProcessResult:
-        """Materialize a month's assets, all of them or those named, in this process."""
+        """Materialize a month's assets, all of them or those named, in this process; `home` keeps a record of it."""
         assets = build_assets(DATASETS[dataset])
         return materialize(
             assets,
@@ -101,7 +107,7 @@ class World:
             resources=self.resources,
             # Dagster prints each event otherwise, which hides what a failing test has to say.
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | (run_config or {}),
-            instance=instance(),
+            instance=home or instance(),
             raise_on_error=False,
         )
 
@@ -166,7 +172,8 @@ def dagster_home(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
     monkeypatch.setenv("DAGSTER_LOCAL_DIR", str(tmp_path / "dagster"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", services.local_postgres_url(name, driver="postgresql+psycopg2"))
-    with DagsterInstance.get() as found:
+    # Nested uses of an instance leave it behind as the place of definitions' state, for tests that come after its end.
+    with set_defs_state_storage(None), DagsterInstance.get() as found:
         yield found
 
 

@@ -1,5 +1,6 @@
 """BigQuery as a sink: months of trips, each replaced whole, and small tables beside them."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(2 * PATIENCE_SECONDS)
 JOB_SECONDS = 3600.0
 TURN_SECONDS = 600.0
 STAGING_LIFE = timedelta(days=1)
+_STAGING = re.compile(r"__staging_\w+?_(\d{19})_[0-9a-f]{8}$", re.ASCII)
 
 
 # Not of dagster-gcp's resource, whose package imports much that is not needed: a second of every run's start.
@@ -224,6 +226,21 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         for item in client.list_tables(f"{self.project}.{self.dataset}", **CALL):
             if item.table_id.startswith(prefix) and int(item.table_id[len(prefix) :].split("_")[0]) < started:
                 client.delete_table(item.reference, not_found_ok=True, **CALL)
+
+    def staging_tables(self) -> dict[str, datetime]:
+        """Full names of the staging tables that there are, with the times at which their runs made them."""
+        with self.get_client() as client:
+            try:
+                found = [item.table_id for item in client.list_tables(f"{self.project}.{self.dataset}", **CALL)]
+            except exceptions.NotFound:
+                return {}
+        made = {name: _STAGING.search(name) for name in found}
+        return {self._full_name(n): datetime.fromtimestamp(int(m[1]) / 1e9, UTC) for n, m in made.items() if m}
+
+    def drop_staging_table(self, name: str) -> None:
+        """Drop one of `staging_tables`."""
+        with self.get_client() as client:
+            client.delete_table(name, not_found_ok=True, **CALL)
 
     def _errors(self) -> AbstractContextManager[None]:
         what = f"the BigQuery dataset {self.project}.{self.dataset}"

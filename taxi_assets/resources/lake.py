@@ -154,6 +154,14 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
                 os.replace(part, path)
         return path
 
+    def remove(self, item: LakeObject) -> None:
+        """Remove an object, unless another one took its place since it was described."""
+        with self._errors():
+            blob = self._get(item.name)
+            if blob is not None and blob.updated == item.updated:
+                with suppress(exceptions.NotFound):
+                    blob.delete(if_generation_match=blob.generation, retry=RETRY, timeout=TIMEOUT)
+
     def _get(self, name: str) -> storage.Blob | None:
         blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
         if blob is None:

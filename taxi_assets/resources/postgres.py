@@ -165,6 +165,18 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                     found[month] = Manifest.from_json(comment or "")
         return found
 
+    def staging_tables(self) -> list[str]:
+        """Names of staging tables that were left; a run's own is seen by nobody else, since it never commits one."""
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ '_trips_[0-9_]+_staging$'"
+        with self.connect() as connection:
+            return sorted(name for (name,) in connection.execute(query, [SCHEMA]))
+
+    def drop_staging_table(self, name: str) -> None:
+        """Drop one of `staging_tables`."""
+        with self.connect() as connection:
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
+
     def _create(
         self, connection: psycopg.Connection, name: str, schema: Schema, description: str, by_month: str | None = None
     ) -> None:

@@ -65,7 +65,7 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
         [sys.executable, "-c", LOAD], cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 1} [] []"
+    assert done.stdout.strip() == f"{len(ALL_MONTHS) + len(FIRST_MONTHS) + 2} [] []"
     assert "Warning" not in done.stderr
 
 
@@ -86,9 +86,10 @@ def test_every_dataset_has_its_five_assets(definitions: Definitions, dataset: st
     assert spec.code_version
 
 
-def test_there_is_nothing_but_the_datasets_and_the_zones(definitions: Definitions):
+def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions: Definitions):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
-    assert keys == {*ALL_MONTHS, ("zones",)}
+    operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
+    assert keys == {*ALL_MONTHS, ("zones",)} | operations
     assert set(DATASETS) == set(FIRST_MONTHS)
 
 
