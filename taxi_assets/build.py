@@ -7,6 +7,7 @@ from dagster import Definitions, EnvVar, in_process_executor
 
 from taxi_assets.assets import build_assets
 from taxi_assets.assets.zones import build_zones
+from taxi_assets.automation.alerts import build_alerts_sensor
 from taxi_assets.automation.housekeeping import build_housekeeping
 from taxi_assets.automation.jobs import build_month_job
 from taxi_assets.automation.reconciliation import build_reconciliation
@@ -15,6 +16,7 @@ from taxi_assets.automation.sensors import MANNERS, Manners, build_months_sensor
 from taxi_assets.datasets import DATASETS
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.notifier import Notifier
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
 from taxi_assets.settings import Settings
@@ -43,6 +45,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             emulator_host=settings.bigquery_emulator_host,
         ),
         "postgres": PostgresWarehouse(url=EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url),
+        "notifier": Notifier(
+            webhook=EnvVar("TAXI_ALERT_WEBHOOK") if settings.alert_webhook_is_set else None,
+            smtp_url=EnvVar("TAXI_ALERT_SMTP_URL") if settings.alert_email_is_set else None,
+            email=EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
+        ),
     }
 
 
@@ -69,6 +76,7 @@ def build_definitions(
         sensors=[
             *(build_months_sensor(dataset, manners, running) for dataset in DATASETS.values()),
             *reconciliation.sensors,
+            build_alerts_sensor(settings.ui_url),
         ],
         resources=build_resources(settings) | dict(resources or {}),
         # A run is a process of its own already; a process a step costs four times as long.

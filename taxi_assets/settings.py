@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from taxi_assets.errors import SettingsError
+from taxi_assets.mail import SmtpServer, addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +42,10 @@ VARIABLES: Mapping[str, str] = {
     "TAXI_GCS_PORT": "port of the local storage emulator, 9023 by default",
     "TAXI_BIGQUERY_PORT": "port of the local BigQuery emulator, 9050 by default",
     "TAXI_BIGQUERY_GRPC_PORT": "second (gRPC) port of the local BigQuery emulator, 9060 by default",
+    "TAXI_UI_URL": "where people open the UI, for links in alerts; http://127.0.0.1:<TAXI_UI_PORT> by default",
+    "TAXI_ALERT_WEBHOOK": "URL of an incoming webhook in Slack's format",
+    "TAXI_ALERT_SMTP_URL": "mail server, smtp://user:password@host:587 or smtps://, with ?from= if need be",
+    "TAXI_ALERT_EMAIL": "comma-separated addresses that get alerts by that server",
     "TAXI_SAMPLE_ROWS": "rows in each month of the sample source; by default it depends on the month",
 }
 
@@ -91,6 +96,9 @@ class Settings:
     bigquery_port: int
     bigquery_grpc_port: int
     sample_rows: int | None
+    ui_url: str
+    alert_webhook_is_set: bool
+    alert_email_is_set: bool
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -130,6 +138,9 @@ class Settings:
             bigquery_port=ports["TAXI_BIGQUERY_PORT"],
             bigquery_grpc_port=ports["TAXI_BIGQUERY_GRPC_PORT"],
             sample_rows=_positive(environ, "TAXI_SAMPLE_ROWS"),
+            ui_url=_web_address(environ, "TAXI_UI_URL").rstrip("/") or f"http://127.0.0.1:{ports['TAXI_UI_PORT']}",
+            alert_webhook_is_set=bool(_web_address(environ, "TAXI_ALERT_WEBHOOK")),
+            alert_email_is_set=_alert_email_is_set(environ),
         )
 
     @property
@@ -179,6 +190,26 @@ def _name(environ: Mapping[str, str], variable: str) -> str | None:
     if text and not re.fullmatch(pattern, text):
         raise SettingsError(f"{variable} is {text!r}; it must be {rule}.")
     return text
+
+
+def _web_address(environ: Mapping[str, str], name: str) -> str:
+    address = environ.get(name) or ""
+    if address and not address.startswith(("https://", "http://")):
+        # Not repeated: a webhook's address is its key.
+        raise SettingsError(f"{name} does not begin with https:// or http://.")
+    return address
+
+
+def _alert_email_is_set(environ: Mapping[str, str]) -> bool:
+    server, people = environ.get("TAXI_ALERT_SMTP_URL"), environ.get("TAXI_ALERT_EMAIL")
+    if not server and not people:
+        return False
+    if not server or not people:
+        one, other = ("SMTP_URL", "EMAIL") if server else ("EMAIL", "SMTP_URL")
+        raise SettingsError(f"TAXI_ALERT_{one} is set, but TAXI_ALERT_{other} is not; e-mail needs both.")
+    SmtpServer.parse(server)
+    addresses(people)
+    return True
 
 
 def _emulator(environ: Mapping[str, str], prefix: str, local: bool) -> str | None:

@@ -170,4 +170,4 @@ def test_a_resource_can_be_replaced():
     replaced = build_definitions(settings, {"postgres": other})
     assert replaced.resources is not None
     assert replaced.resources["postgres"] is other
-    assert set(replaced.resources) == set(usual.resources) == {"source", "lake", "bigquery", "postgres"}
+    assert set(replaced.resources) == set(usual.resources) == {"source", "lake", "bigquery", "postgres", "notifier"}

@@ -137,3 +137,36 @@ def test_private_sources_are_for_the_local_environment_unless_asked_for() -> Non
     assert not settings(TAXI_SOURCE_ALLOW_PRIVATE="0").source_allow_private
     for env, allowed in (("cloud", False), ("local", True)):
         assert build_resources(settings(TAXI_ENV=env))["source"].allow_private is allowed
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"TAXI_ALERT_WEBHOOK": "hooks.slack.com/s3cret"}, "TAXI_ALERT_WEBHOOK"),
+        ({"TAXI_UI_URL": "taxi.example.org/s3cret"}, "TAXI_UI_URL"),
+        ({"TAXI_ALERT_EMAIL": "s3cret@example.org"}, "TAXI_ALERT_SMTP_URL"),
+        ({"TAXI_ALERT_SMTP_URL": "smtp://user:s3cret@mail"}, "TAXI_ALERT_EMAIL"),
+        ({"TAXI_ALERT_SMTP_URL": "user:s3cret@mail", "TAXI_ALERT_EMAIL": "a@b"}, "TAXI_ALERT_SMTP_URL"),
+        ({"TAXI_ALERT_SMTP_URL": "smtp://mail", "TAXI_ALERT_EMAIL": "s3cret"}, "TAXI_ALERT_EMAIL"),
+    ],
+)
+def test_where_alerts_cannot_go_is_refused_unseen(variables: dict[str, str], name: str) -> None:
+    with pytest.raises(SettingsError, match=name) as caught:
+        settings(**variables)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_where_alerts_go_and_what_they_link_to() -> None:
+    assert settings(TAXI_UI_PORT="3456").ui_url == "http://127.0.0.1:3456"
+    found = settings(
+        TAXI_UI_URL="https://taxi.example.org/",
+        TAXI_ALERT_WEBHOOK="https://hooks/s3cret",
+        TAXI_ALERT_SMTP_URL="smtp://user:s3cret@mail",
+        TAXI_ALERT_EMAIL="a@b",
+    )
+    assert (found.ui_url, found.alert_webhook_is_set, found.alert_email_is_set) == (
+        "https://taxi.example.org",
+        True,
+        True,
+    )
+    assert "s3cret" not in repr(found)
