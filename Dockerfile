@@ -8,7 +8,7 @@ RUN python -m venv /opt/taxi
 # Before the code, so that this layer, a minute of installing, stays while only code changes. Every
 # dependency is a wheel: no compiler is needed.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN /opt/taxi/bin/pip install --only-binary=:all: -c constraints.txt '.[kubernetes]'
+RUN /opt/taxi/bin/pip install --only-binary=:all: -c constraints.txt '.[kubernetes,workers]'
 COPY taxi_assets taxi_assets
 # Forced, because the version that the layer above installed without code has the same number. Then goes what no
 # service needs: tests of libraries, descriptions of all of Google's interfaces, the embedded PostgreSQL, and pip.

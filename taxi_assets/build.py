@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Definitions, EnvVar, in_process_executor
+from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
 
 from taxi_assets.assets import build_assets
 from taxi_assets.assets.zones import build_zones
@@ -53,6 +53,16 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     }
 
 
+def build_executor(settings: Settings) -> ExecutorDefinition:
+    """Where the steps of a run are taken: in its own process, or by workers."""
+    if settings.executor == "celery":
+        from taxi_assets.workers.executor import celery_executor
+
+        return celery_executor(settings)
+    # A run is a process of its own already; a process a step costs four times as long.
+    return in_process_executor
+
+
 def build_definitions(
     settings: Settings, resources: Mapping[str, Any] | None = None, manners: Manners = MANNERS
 ) -> Definitions:
@@ -79,6 +89,5 @@ def build_definitions(
             build_alerts_sensor(settings.ui_url),
         ],
         resources=build_resources(settings) | dict(resources or {}),
-        # A run is a process of its own already; a process a step costs four times as long.
-        executor=in_process_executor,
+        executor=build_executor(settings),
     )

@@ -46,6 +46,8 @@ VARIABLES: Mapping[str, str] = {
     "TAXI_ALERT_WEBHOOK": "URL of an incoming webhook in Slack's format",
     "TAXI_ALERT_SMTP_URL": "mail server, smtp://user:password@host:587 or smtps://, with ?from= if need be",
     "TAXI_ALERT_EMAIL": "comma-separated addresses that get alerts by that server",
+    "TAXI_EXECUTOR": "`in_process` (default: a run takes its steps itself) or `celery` (workers take them)",
+    "TAXI_REDIS_URL": "with TAXI_EXECUTOR=celery, the Redis of the workers, redis://:password@host:port/0",
     "TAXI_SAMPLE_ROWS": "rows in each month of the sample source; by default it depends on the month",
 }
 
@@ -95,6 +97,8 @@ class Settings:
     gcs_port: int
     bigquery_port: int
     bigquery_grpc_port: int
+    executor: str
+    redis_url: str | None = field(repr=False)
     sample_rows: int | None
     ui_url: str
     alert_webhook_is_set: bool
@@ -137,6 +141,8 @@ class Settings:
             gcs_port=ports["TAXI_GCS_PORT"],
             bigquery_port=ports["TAXI_BIGQUERY_PORT"],
             bigquery_grpc_port=ports["TAXI_BIGQUERY_GRPC_PORT"],
+            executor=_executor(environ),
+            redis_url=_redis_url(environ),
             sample_rows=_positive(environ, "TAXI_SAMPLE_ROWS"),
             ui_url=_web_address(environ, "TAXI_UI_URL").rstrip("/") or f"http://127.0.0.1:{ports['TAXI_UI_PORT']}",
             alert_webhook_is_set=bool(_web_address(environ, "TAXI_ALERT_WEBHOOK")),
@@ -217,6 +223,22 @@ def _emulator(environ: Mapping[str, str], prefix: str, local: bool) -> str | Non
         # A leftover of another environment must not divert a cloud deployment.
         return None
     return environ.get(f"{prefix}_EMULATOR") or f"http://127.0.0.1:{_port(environ, f'{prefix}_PORT')}"
+
+
+def _executor(environ: Mapping[str, str]) -> str:
+    executor = environ.get("TAXI_EXECUTOR") or "in_process"
+    if executor not in ("in_process", "celery"):
+        raise SettingsError(f"TAXI_EXECUTOR is {executor!r}; it can be `in_process` or `celery`.")
+    return executor
+
+
+def _redis_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("TAXI_REDIS_URL") or None
+    if url is None and _executor(environ) == "celery":
+        raise SettingsError("TAXI_EXECUTOR=celery needs TAXI_REDIS_URL; set it to redis://:password@host:port/0.")
+    if url is not None and not url.startswith(("redis://", "rediss://")):
+        raise SettingsError("TAXI_REDIS_URL does not begin with redis:// or rediss://.")
+    return url
 
 
 def _port(environ: Mapping[str, str], name: str) -> int:

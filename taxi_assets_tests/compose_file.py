@@ -11,7 +11,8 @@ from taxi_assets.settings import PROJECT_ROOT
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yaml"
 DOCKERFILE = PROJECT_ROOT / "Dockerfile"
-VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+# A doubled dollar sign is one that the container's shell is to see.
+VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}")
 # Those whose hashes are below, made by `caddy hash-password`.
 PASSWORDS = {"operator": "operators-password", "viewer": "viewers-password"}
 # What the file needs, and nothing that it could do without.
@@ -32,6 +33,8 @@ DAGSTER_SERVICES = ("code", "webserver", "webserver-read-only", "daemon")
 EMULATORS = ("storage-emulator", "bigquery-emulator")
 # What is run as a process by the tests; the embedded PostgreSQL stands in for the databases.
 SERVICES = (*EMULATORS, *DAGSTER_SERVICES, "gateway")
+# Of a profile of their own, started by test_workers.py alone.
+WORKERS = ("redis", "worker", "flower")
 
 
 class RequiredVariable(Exception):
@@ -49,6 +52,8 @@ def interpolate(node: Any, values: Mapping[str, str]) -> Any:
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
     name, kind, rest = match.groups()
+    if name is None:
+        return "$"
     if not values.get(name) and kind == "?":
         raise RequiredVariable(f"{name}: {rest}")
     return values.get(name) or (rest if kind == "-" else "")
@@ -61,7 +66,8 @@ def compose(**values: str) -> dict[str, Any]:
 
 def mentions() -> list[tuple[str, str | None, str]]:
     """Name, `-` or `?` or nothing, and the text after it, for each variable in the file's values."""
-    return [match.groups() for match in VARIABLE.finditer(json.dumps(yaml.safe_load(COMPOSE.read_text())))]
+    found = VARIABLE.finditer(json.dumps(yaml.safe_load(COMPOSE.read_text())))
+    return [match.groups() for match in found if match[1]]
 
 
 def copies() -> dict[str, str]:

@@ -40,8 +40,9 @@ class Deployment:
 
     def __init__(self, services: Settings, folder: Path) -> None:
         self.folder = folder
-        self.ports = {name: free_port() for name in ("webserver", "webserver-read-only", "gateway", "code")}
+        self.ports = {name: free_port() for name in ("webserver", "webserver-read-only", "gateway", "code", "flower")}
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.copies: list[str] = []
         suffix = uuid.uuid4().hex[:8]
         self.databases = {name: f"{name}_{suffix}" for name in ("dagster", "taxi")}
         self.admin_url = services.local_postgres_url("postgres")
@@ -65,6 +66,13 @@ class Deployment:
             "4000": str(self.ports["code"]),
             "webserver-read-only:3000": f"{LOOPBACK}:{self.ports['webserver-read-only']}",
             "webserver:3000": f"{LOOPBACK}:{self.ports['webserver']}",
+            "flower:5555": f"{LOOPBACK}:{self.ports['flower']}",
+            "5555": str(self.ports["flower"]),
+            "redis:6379": f"{LOOPBACK}:{(redis := free_port())}",
+            "--port 6379": f"--port {redis} --bind {LOOPBACK}",
+            "6379": str(redis),
+            "/tmp/redis.conf": str(folder / "redis.conf"),
+            "/data": str(folder),
             "/etc/caddy": str(folder / "home"),
             "2020": str(free_port()),
             # The ports that the gateway has in its container.
@@ -84,11 +92,14 @@ class Deployment:
             TAXI_SAMPLE_ROWS="1000",
             TAXI_GCP_PROJECT="taxi-local",
             TAXI_GCS_BUCKET="taxi-local",
+            REDIS_PASSWORD="r3dis",
         )["services"]
 
     def here(self, text: str, name: str = "") -> str:
         """The text with this machine's addresses, ports and folders; `name` is the service that says it."""
-        exchanged = self._exchanged | {"3000": str(self.ports.get(name, ""))}
+        exchanged = self._exchanged | {"3000": str(self.ports.get(name, "")), "%h": name}
+        if name in self.copies:
+            exchanged["/var/lib/taxi"] = str(self.folder / name)
         once = re.compile("|".join(map(re.escape, exchanged)))
         return once.sub(lambda match: exchanged[match[0]], text)
 
@@ -98,7 +109,13 @@ class Deployment:
 
     def environment(self, name: str) -> dict[str, str]:
         said = {key: self.here(value, name) for key, value in self.config[name].get("environment", {}).items()}
-        return self._machine | said
+        return self._machine | {"HOSTNAME": name} | said
+
+    def scale(self, name: str, number: int) -> list[str]:
+        """The names of so many copies of a service, as `--scale` makes them, each with a data folder of its own."""
+        self.copies = [f"{name}-{index + 1}" for index in range(number)]
+        self.config |= dict.fromkeys(self.copies, self.config[name])
+        return self.copies
 
     def prepare(self) -> None:
         """What the image and the other containers bring: folders, configuration, roles and databases."""

@@ -30,6 +30,7 @@ from taxi_assets.partitions import monthly
 from taxi_assets.paths import clean_object, raw_prefix
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.schemas import CONTRACT_VERSION
+from taxi_assets.workers.queues import queue_tags
 
 CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
 PROGRESS_SECONDS = 5.0
@@ -60,6 +61,7 @@ def month_asset(
         check_specs=[check.of(key) for check in checks],
         kinds=kinds,
         pool=pool,
+        op_tags=queue_tags(pool),
         retry_policy=RETRIES,
         code_version=CODE_VERSION,
     )

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,18 @@ from taxi_assets_tests.compose_file import (
     EMULATORS,
     REQUIRED,
     SERVICES,
+    WORKERS,
     RequiredVariable,
     compose,
     copies,
     mentions,
 )
+
+
+def named_volumes(service: dict[str, Any]) -> list[str]:
+    """The volumes that outlive a container, as `name:target`."""
+    volumes = service.get("volumes", [])
+    return [volume for volume in volumes if isinstance(volume, str) and not volume.startswith("/")]
 
 
 def test_file_follows_the_compose_specification() -> None:
@@ -54,7 +62,7 @@ def test_names_that_the_file_refers_to_are_there() -> None:
     used: dict[str, set[str]] = {"volumes": set(), "configs": set(), "networks": set()}
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= set(services), name
-        used["volumes"] |= {volume.split(":")[0] for volume in service["volumes"] if isinstance(volume, str)}
+        used["volumes"] |= {volume.split(":")[0] for volume in named_volumes(service)}
         used["configs"] |= {entry["source"] for entry in service.get("configs", [])}
         used["networks"] |= set(service["networks"]) - {"default"}
     assert used == {kind: set(config[kind]) for kind in used}
@@ -63,14 +71,15 @@ def test_names_that_the_file_refers_to_are_there() -> None:
 
 def test_only_the_key_of_google_is_mounted_from_the_host_and_only_where_steps_run() -> None:
     config = compose(GOOGLE_APPLICATION_CREDENTIALS="/etc/taxi/key.json")["services"]
-    mounts = {name: volume for name in config for volume in config[name]["volumes"] if isinstance(volume, dict)}
-    assert set(mounts) == {"code"}
-    assert mounts["code"]["source"] == "/etc/taxi/key.json"
-    assert mounts["code"]["read_only"] and not mounts["code"]["bind"]["create_host_path"]
-    assert mounts["code"]["target"] == config["code"]["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
+    mounts = {name: volume for name in config for volume in config[name].get("volumes", []) if isinstance(volume, dict)}
+    assert set(mounts) == {"code", "worker"}
+    for name, mount in mounts.items():
+        assert mount["source"] == "/etc/taxi/key.json"
+        assert mount["read_only"] and not mount["bind"]["create_host_path"]
+        assert mount["target"] == config[name]["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
 
 
-@pytest.mark.parametrize("name", [*DATABASES, *SERVICES])
+@pytest.mark.parametrize("name", [*DATABASES, *SERVICES, *WORKERS])
 def test_service_is_pinned_checked_bounded_and_restarted(name: str) -> None:
     service = compose()["services"][name]
     assert re.fullmatch(r"[\w-]+:\d+(\.\d+)+", service["image"])
@@ -84,15 +93,16 @@ def test_service_is_pinned_checked_bounded_and_restarted(name: str) -> None:
 
 
 def test_no_service_is_missing_here() -> None:
-    assert set(compose()["services"]) == {*DATABASES, *SERVICES}
+    assert set(compose()["services"]) == {*DATABASES, *SERVICES, *WORKERS}
 
 
-def test_the_emulators_alone_are_of_a_profile_and_nothing_needs_them_without_it() -> None:
+def test_nothing_needs_what_is_of_a_profile_without_it() -> None:
     services = compose()["services"]
-    assert {name for name, service in services.items() if service.get("profiles") == ["local"]} == set(EMULATORS)
-    for service in services.values():
-        optional = {name for name, entry in service.get("depends_on", {}).items() if entry.get("required") is False}
-        assert optional == set(service.get("depends_on", {})) & set(EMULATORS)
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    assert profiles == {name: ["local"] for name in EMULATORS} | {name: ["workers"] for name in WORKERS}
+    for name, service in services.items():
+        needed = {other for other, entry in service.get("depends_on", {}).items() if entry.get("required", True)}
+        assert all(profiles.get(other) in (None, profiles.get(name)) for other in needed)
 
 
 def test_the_gateway_alone_is_published_and_without_a_host_name_on_loopback() -> None:
@@ -108,6 +118,7 @@ def test_only_the_gateway_and_what_runs_steps_have_a_way_out() -> None:
     assert {name for name, service in config["services"].items() if "default" in service["networks"]} == {
         "gateway",
         "code",
+        "worker",
     }
     assert config["services"]["gateway"]["networks"] == ["default", "front"]
     assert all(network == {"internal": True} for network in config["networks"].values())
@@ -208,5 +219,7 @@ def test_image_by_itself_is_a_code_server_that_is_checked() -> None:
 def test_volumes_of_our_image_are_folders_that_it_gives_to_its_user() -> None:
     [made] = re.findall(r"install -d -o taxi -g taxi (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
     services = [service for service in compose()["services"].values() if service["image"].startswith("taxi-assets:")]
-    volumes = [volume for service in services for volume in service["volumes"] if isinstance(volume, str)]
-    assert {volume.split(":")[1] for volume in volumes} == set(made.split())
+    volumes = [
+        volume.split(":") for service in services for volume in service.get("volumes", []) if isinstance(volume, str)
+    ]
+    assert {(parts[1:] or parts)[0] for parts in volumes} == set(made.split())
