@@ -10,10 +10,11 @@ from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.tables import TABLES, ZONES_TABLE
+from taxi_assets.workers.queues import queue_tags
 from taxi_assets.zones import ZONES_SCHEMA, read_zones
 
 NAME = "zones"
-DESCRIPTION = "Taxi zones; one row a zone, for the zone ids of the trips."
 
 
 def build_zones() -> AssetsDefinition:
@@ -22,13 +23,14 @@ def build_zones() -> AssetsDefinition:
     @asset(
         key=[NAME],
         group_name=NAME,
-        description=f"""{DESCRIPTION}
+        description=f"""{TABLES[ZONES_TABLE].description}
 
 From TLC's zone lookup in any of its variants to one form, in the lake, in BigQuery and in PostgreSQL. It must have
 the zones 1 to 265 once each. A rerun replaces the tables whole. With `TAXI_SOURCE=sample`, the names are made up.""",
         metadata={"dagster/column_schema": column_schema(ZONES_SCHEMA)},
         kinds={"parquet", "bigquery", "postgres", "table"},
         pool="source",
+        op_tags=queue_tags("source"),
         retry_policy=RETRIES,
         code_version=CODE_VERSION,
     )
@@ -48,8 +50,8 @@ the zones 1 to 265 once each. A rerun replaces the tables whole. With `TAXI_SOUR
             facts = {"source_url": raw.fingerprint.url, "sha256": raw.sha256, "code_version": CODE_VERSION}
             lake.put(raw.path, raw_prefix(NAME) + raw.file_name, facts)
             published = lake.put(path, ZONES_OBJECT, facts | {"rows": str(table.num_rows)})
-            in_bigquery = bigquery.replace_table(NAME, ZONES_SCHEMA, published.uri, table.num_rows, DESCRIPTION)
-            in_postgres = postgres.replace_table(NAME, ZONES_SCHEMA, path, table.num_rows, DESCRIPTION)
+            in_bigquery = bigquery.replace_table(ZONES_TABLE, published.uri, table.num_rows)
+            in_postgres = postgres.replace_table(ZONES_TABLE, path, table.num_rows)
             ten_rows = preview(path)
         context.log.info("%s zones published in %s and %s", table.num_rows, in_bigquery, in_postgres)
         return MaterializeResult(

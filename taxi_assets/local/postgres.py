@@ -120,7 +120,11 @@ def prepare(settings: Settings) -> None:
 
 
 def is_ready(settings: Settings) -> bool:
-    """Whether the server takes connections; makes the databases when it does."""
+    """Whether the server takes connections; makes the databases when it does, and the warehouse's tables.
+
+    Raises:
+        ServiceError: the tables are those of a newer version.
+    """
     try:
         connection = psycopg.connect(
             host=str(settings.socket_dir),
@@ -137,6 +141,11 @@ def is_ready(settings: Settings) -> bool:
         for name in DATABASES:
             if name not in present:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    # Only now: `taxi status` and `taxi down` need no columns.
+    from taxi_assets.migrations.postgres import migrate
+
+    with psycopg.connect(settings.local_postgres_url("taxi")) as warehouse:
+        migrate(warehouse)
     return True
 
 

@@ -21,6 +21,7 @@ from taxi_assets.manifest import Manifest, Totals
 from taxi_assets.months import month_text
 from taxi_assets.resources.google import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
 from taxi_assets.schemas import BIGQUERY_TYPES, Schema
+from taxi_assets.tables import TABLES, Table, trips_table
 
 # The client itself sets no timeout, so that a service that accepts and is silent would hold a run for ever.
 CALL: dict[str, Any] = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS), "timeout": 2 * PATIENCE_SECONDS}
@@ -54,12 +55,19 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
 
     def table(self, dataset: Dataset) -> str:
         """Full name of the dataset's table, project.dataset.table."""
-        return self._full_name(f"{dataset.name}_trips")
+        return self._full_name(trips_table(dataset.name))
 
     def _full_name(self, table: str) -> str:
         if not self.project:
             raise ServiceError("No Google Cloud project is set; set TAXI_GCP_PROJECT.")
         return f"{self.project}.{self.dataset}.{table}"
+
+    def migrate(self) -> None:
+        """Make the tables that are not there, and add the columns that the contract has won since they were made."""
+        with self.get_client() as client:
+            self._create_dataset(client)
+            for table in TABLES.values():
+                self._create_or_extend(client, self._described(table))
 
     def replace_month(self, dataset: Dataset, month: date, uri: str, manifest: Manifest) -> Totals:
         """Load the month's object into a staging table, audit it, and publish it in one transaction.
@@ -71,12 +79,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             AuditError: the staging table differs from the manifest; nothing was published.
             ServiceError, ServiceUnavailableError: BigQuery is not as needed, or does not answer.
         """
-        published = bigquery.Table(self.table(dataset), schema=fields(dataset.schema))
-        published.description = f"{dataset.title}; one row a trip. Filter by source_month to read few bytes."
-        published.time_partitioning = bigquery.TimePartitioning(
-            type_=bigquery.TimePartitioningType.MONTH, field="source_month"
-        )
-        published.clustering_fields = ["pickup_location_id", "pickup_datetime"]
+        published = self._described(TABLES[trips_table(dataset.name)])
         with self._staged(published, dataset.schema, uri, f"{month:%Y%m}") as (client, staging):
             staged = self._totals(client, staging, dataset, month)
             differences = staged.differences(manifest.kept)
@@ -89,15 +92,14 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             self._publish(client, self.table(dataset), staging, dataset.schema, f"source_month = DATE '{month}'")
         return staged
 
-    def replace_table(self, name: str, schema: Schema, uri: str, rows: int, description: str) -> str:
+    def replace_table(self, name: str, uri: str, rows: int) -> str:
         """Replace a small table whole; returns its full name.
 
         Raises:
             AuditError: another number of rows arrived; nothing was published.
         """
-        published = bigquery.Table(self._full_name(name), schema=fields(schema))
-        published.description = description
-        with self._staged(published, schema, uri, "all") as (client, staging):
+        schema = TABLES[name].schema
+        with self._staged(self._described(TABLES[name]), schema, uri, "all") as (client, staging):
             [[staged]] = self._query(client, f"SELECT COUNT(*) FROM `{staging}`")
             if staged != rows:
                 raise AuditError(f"BigQuery read {staged} rows of {name} and not {rows}. Nothing was published.")
@@ -135,18 +137,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         started = time.time_ns()
         staging = self._full_name(f"{prefix}{started}_{uuid.uuid4().hex[:8]}")
         with self.get_client() as client:
-            home = bigquery.Dataset(f"{self.project}.{self.dataset}")
-            home.location = self.location
-            try:
-                found = client.get_dataset(home.reference, **CALL)
-            except exceptions.NotFound:
-                # Only then: an account that may write to the dataset need not be allowed to make one.
-                found = client.create_dataset(home, exists_ok=True, **CALL)
-            if self.location and found.location.upper() != self.location.upper():
-                raise ServiceError(
-                    f"The BigQuery dataset {self.project}.{self.dataset} is in {found.location} and not in "
-                    f"{self.location}; set TAXI_BIGQUERY_LOCATION to {found.location}."
-                )
+            self._create_dataset(client)
             self._create_or_extend(client, published)
             table = bigquery.Table(staging, schema=fields(schema))
             table.expires = datetime.now(UTC) + STAGING_LIFE
@@ -172,6 +163,32 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             finally:
                 client.delete_table(staging, not_found_ok=True, **CALL)
             self._drop_leftovers(client, prefix, started)
+
+    def _described(self, table: Table) -> bigquery.Table:
+        """The table as BigQuery is to have it."""
+        wanted = bigquery.Table(self._full_name(table.name), schema=fields(table.schema))
+        wanted.description = table.description
+        if table.by_month:
+            wanted.description += " Filter by source_month to read few bytes."
+            month = bigquery.TimePartitioningType.MONTH
+            wanted.time_partitioning = bigquery.TimePartitioning(type_=month, field="source_month")
+            wanted.clustering_fields = ["pickup_location_id", "pickup_datetime"]
+        return wanted
+
+    def _create_dataset(self, client: bigquery.Client) -> None:
+        """Make the dataset if it is not there, and make sure of its location."""
+        home = bigquery.Dataset(f"{self.project}.{self.dataset}")
+        home.location = self.location
+        try:
+            found = client.get_dataset(home.reference, **CALL)
+        except exceptions.NotFound:
+            # Only then: an account that may write to the dataset need not be allowed to make one.
+            found = client.create_dataset(home, exists_ok=True, **CALL)
+        if self.location and found.location.upper() != self.location.upper():
+            raise ServiceError(
+                f"The BigQuery dataset {self.project}.{self.dataset} is in {found.location} and not in "
+                f"{self.location}; set TAXI_BIGQUERY_LOCATION to {found.location}."
+            )
 
     def _create_or_extend(self, client: bigquery.Client, wanted: bigquery.Table) -> None:
         """Make the table, or add the columns that the contract has won since it was made."""

@@ -16,13 +16,10 @@ from pydantic import Field
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.manifest import Manifest, Totals
+from taxi_assets.migrations.postgres import LOCK_TIMEOUT, SCHEMA, Migration, columns, migrate
 from taxi_assets.months import month_text, next_month
-from taxi_assets.schemas import POSTGRES_TYPES, Schema
 
-SCHEMA = "taxi"
 COPY_ROWS = 1 << 15
-# Publishing waits this long for those who read the table; the lock itself is held for milliseconds.
-LOCK_TIMEOUT = "60s"
 
 
 class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
@@ -72,6 +69,15 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                 f"PostgreSQL does not answer at {name}: {text}; for the local one, is `taxi up` running?"
             ) from error
 
+    def migrate(self) -> list[Migration]:
+        """Bring the tables to what this version needs; the steps that were missing.
+
+        Raises:
+            ServiceError, ServiceUnavailableError: as `connect`, or a newer version was here.
+        """
+        with self.connect() as connection:
+            return migrate(connection)
+
     def replace_month(self, dataset: Dataset, month: date, kept: Path, manifest: Manifest) -> Totals:
         """COPY the month into a table of its own, audit it, and swap it for the month that was there.
 
@@ -84,15 +90,13 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         parent = sql.Identifier(SCHEMA, f"{dataset.name}_trips")
         partition = f"{dataset.name}_trips_{month:%Y_%m}"
         staging = sql.Identifier(SCHEMA, f"{partition}_staging")
-        with self.connect() as connection:
-            description = f"{dataset.title}; one row a trip."
-            self._create(connection, f"{dataset.name}_trips", dataset.schema, description, "source_month")
+        self.migrate()
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA}.{partition}"])
             # Not LIKE the parent: that would lock it until the end, against every other month.
             cursor.execute(
                 sql.SQL("CREATE TABLE {} ({}, CHECK (source_month >= {} AND source_month < {}))").format(
-                    staging, _columns(dataset.schema), month, next_month(month)
+                    staging, columns(dataset.schema.columns), month, next_month(month)
                 )
             )
             _copy(cursor, staging, kept, freeze=True)
@@ -108,15 +112,14 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             _swap(cursor, parent, staging, partition, month)
         return staged
 
-    def replace_table(self, name: str, schema: Schema, path: Path, rows: int, description: str) -> str:
+    def replace_table(self, name: str, path: Path, rows: int) -> str:
         """Replace a small table's rows in one transaction; returns its name with its schema.
 
         Raises:
             AuditError: another number of rows arrived; nothing was published.
         """
         table = sql.Identifier(SCHEMA, name)
-        with self.connect() as connection:
-            self._create(connection, name, schema, description)
+        self.migrate()
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(sql.SQL("DELETE FROM {}").format(table))
             _copy(cursor, table, path)
@@ -177,33 +180,6 @@ class PostgresWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
 
-    def _create(
-        self, connection: psycopg.Connection, name: str, schema: Schema, description: str, by_month: str | None = None
-    ) -> None:
-        """Make a table, partitioned by the column `by_month` if one is given, or add the columns that it lacks."""
-        table = sql.Identifier(SCHEMA, name)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s)", [f"{SCHEMA}.{name}"])
-            present = {row[0] for row in cursor.fetchall()}
-            if present:
-                for column in schema.columns:
-                    if column.name not in present:
-                        definition = _columns(Schema((column,)))
-                        cursor.execute(sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(table, definition))
-                return
-            # IF NOT EXISTS alone fails when two runs create at the same instant.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} tables"])
-            cursor.execute("SELECT to_regnamespace(%s) IS NULL", [SCHEMA])
-            if cursor.fetchone() == (True,):
-                # IF NOT EXISTS asks for the right to create even where nothing is to be created.
-                cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-            parts = sql.SQL(" PARTITION BY RANGE ({})").format(sql.Identifier(by_month)) if by_month else sql.SQL("")
-            cursor.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(table, _columns(schema), parts))
-            cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, description))
-            for column in schema.columns:
-                full_name = sql.Identifier(SCHEMA, name, column.name)
-                cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
-
 
 def _partitions(connection: psycopg.Connection, dataset: Dataset) -> list[tuple[date, str, str | None]]:
     """Month, name and comment of each of the table's partitions, oldest first; none if there is no table."""
@@ -213,17 +189,6 @@ def _partitions(connection: psycopg.Connection, dataset: Dataset) -> list[tuple[
         WHERE inhparent = to_regclass(%s) AND relname ~ '_20[0-9]{2}_(0[1-9]|1[0-2])$' ORDER BY 1
     """
     return connection.execute(query, [f"{SCHEMA}.{dataset.name}_trips"]).fetchall()
-
-
-def _columns(schema: Schema) -> sql.Composable:
-    return sql.SQL(", ").join(
-        sql.SQL("{} {}{}").format(
-            sql.Identifier(c.name),
-            sql.SQL(POSTGRES_TYPES[c.type]),
-            sql.SQL(" NOT NULL" if c.name == "source_month" else ""),
-        )
-        for c in schema.columns
-    )
 
 
 def _copy(cursor: psycopg.Cursor, table: sql.Identifier, path: Path, *, freeze: bool = False) -> None:
