@@ -11,7 +11,7 @@ from typing import Any
 import click
 from dotenv import load_dotenv
 
-from taxi_assets import __version__, cli_contract, cli_operate
+from taxi_assets import __version__, cli_contract, cli_operate, cli_warehouse
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import parse_month
 from taxi_assets.settings import Settings
@@ -131,6 +131,8 @@ def sample(dataset: str, month: str, rows: int | None, file_format: str | None, 
 cli.add_command(cli_contract.contract)
 cli.add_command(cli_contract.inspect)
 cli.add_command(cli_operate.verify)
+cli.add_command(cli_warehouse.migrate)
+cli.add_command(cli_warehouse.rebuild)
 
 
 def _headline(found: dict[str, Any]) -> str:

@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ def verify(ctx: click.Context, dataset: str | None, months: str | None, as_json:
     Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
     Each difference comes with the command that mends it. Exit code 0 if all is equal, 1 if not.
     """
-    chosen, first, last = _what(dataset, months)
+    chosen, first, last = datasets_and_span(dataset, months)
     verdicts = _verdicts(chosen, first, last, quiet=as_json or not sys.stderr.isatty())
     equal = all(verdict.equal for verdict in verdicts)
     if as_json:
@@ -41,7 +41,7 @@ def verify(ctx: click.Context, dataset: str | None, months: str | None, as_json:
     ctx.exit(0 if equal else 1)
 
 
-def _what(dataset: str | None, months: str | None) -> tuple[Sequence[str], date, date]:
+def datasets_and_span(dataset: str | None, months: str | None) -> tuple[Sequence[str], date, date]:
     """The datasets and the span of months, from arguments of which either may be left out."""
     from taxi_assets.datasets import DATASETS
     from taxi_assets.datasets import dataset as dataset_named
@@ -52,25 +52,31 @@ def _what(dataset: str | None, months: str | None) -> tuple[Sequence[str], date,
     return chosen, *(parse_span(months) if months else (date.min, date.max))
 
 
-def _verdicts(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[Verdict]":
+@contextmanager
+def lake_and_sinks() -> Iterator[dict[str, Any]]:
+    """The resources but for the source, as a run would have them."""
     from taxi_assets.build import build_resources
-    from taxi_assets.datasets import DATASETS
     from taxi_assets.local.environment import environment
-    from taxi_assets.verification import SINKS, verify
 
     settings = Settings.from_environment()
     os.environ.update(environment(settings))
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(resource.process_config_and_initialize_cm())
+            for name, resource in build_resources(settings).items()
+            if name != "source"
+        }
+
+
+def _verdicts(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[Verdict]":
+    from taxi_assets.datasets import DATASETS
+    from taxi_assets.verification import SINKS, verify
 
     def say(text: str) -> None:
         if not quiet:
             click.echo(f"\r{text:<40}", err=True, nl=False)
 
-    with ExitStack() as stack:
-        resources: dict[str, Any] = {
-            name: stack.enter_context(resource.process_config_and_initialize_cm())
-            for name, resource in build_resources(settings).items()
-            if name != "source"
-        }
+    with lake_and_sinks() as resources:
         sinks = {name: resources[name] for name in SINKS}
         found = [verify(DATASETS[name], resources["lake"], sinks, first, last, say) for name in chosen]
     if not quiet:

@@ -1,6 +1,7 @@
 """`python code_server.py dagster api grpc -p PORT ...`: settle the runs that died with the last server, and serve.
 
-First it asks for what compose cannot: a key file is needed with TAXI_ENV=cloud alone.
+First it asks for what compose cannot: a key file is needed with TAXI_ENV=cloud alone. The warehouse's tables are
+brought to what this version needs meanwhile.
 
 A run is a process in the code server's container. Dagster cannot tell that it ended with it, so it would count as
 running and hold its place in the queue for ever. Reported as failed, it is retried by `run_retries` of dagster.yaml.
@@ -40,10 +41,12 @@ def key_fault(environ: Mapping[str, str]) -> str | None:
 
 
 def main(command: list[str]) -> None:
-    """Start `settle` beside the server if there is something to settle; this process becomes the server."""
+    """Migrate and, if there is something to settle, `settle` beside the server; this process becomes the server."""
     fault = key_fault(os.environ)
     if fault:
         sys.exit(fault)
+    # Beside the server: if it fails it says so here, and the next load tries again.
+    subprocess.Popen(["taxi", "migrate", "--postgres"])
     # Asked before the server answers, when no run in progress can have a process.
     run_ids = runs.in_progress(os.environ["DAGSTER_POSTGRES_URL"])
     if run_ids:

@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -161,6 +161,17 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
             if blob is not None and blob.updated == item.updated:
                 with suppress(exceptions.NotFound):
                     blob.delete(if_generation_match=blob.generation, retry=RETRY, timeout=TIMEOUT)
+
+    @contextmanager
+    def borrowed(self, name: str) -> Iterator[Path]:
+        """As `fetch`, but a copy that was not here before is removed again: all months at once may fill a disk."""
+        kept = self.local_path(name).is_file()
+        path = self.fetch(name)
+        try:
+            yield path
+        finally:
+            if not kept:
+                path.unlink(missing_ok=True)
 
     def _get(self, name: str) -> storage.Blob | None:
         blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
