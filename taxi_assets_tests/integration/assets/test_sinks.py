@@ -13,11 +13,13 @@ import pytest
 
 from taxi_assets.datasets import DATASETS
 from taxi_assets.manifest import Manifest, Totals
+from taxi_assets.migrations.postgres import MIGRATIONS, Migration, follow_contract, migrate
 from taxi_assets.paths import clean_object
 from taxi_assets.resources import postgres as postgres_module
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.schemas import Schema
+from taxi_assets.tables import TABLES
 from taxi_assets_tests.conftest import World, changed, retries
 from taxi_assets_tests.http_server import FileServer, serve
 from taxi_assets_tests.versions import APRIL, MAY, everywhere, fails, held, version
@@ -248,7 +250,7 @@ def test_a_table_in_postgres_has_the_source_month_as_its_only_partition_key(worl
         connection.execute("INSERT INTO taxi.green_trips (source_month) VALUES ('2020-05-01')")
 
 
-def test_a_column_that_the_contract_wins_is_added_to_the_tables(world: World):
+def test_a_column_that_the_contract_wins_is_added_to_the_tables(world: World, monkeypatch: pytest.MonkeyPatch):
     """The tables were made before TLC added the column: the months in them stay, with NULL in it."""
     older = replace(GREEN, schema=Schema(tuple(c for c in GREEN.schema.columns if c.name != "cbd_congestion_fee")))
     empty = world.settings.data_dir / "older.parquet"
@@ -256,9 +258,14 @@ def test_a_column_that_the_contract_wins_is_added_to_the_tables(world: World):
     pq.write_table(older.schema.arrow.empty_table(), empty)
     nothing = Totals(cents=dict.fromkeys(older.schema.money, 0))
     manifest = Manifest("green", MARCH, "1", "", "", 0, "", "", {}, {}, [], nothing)
-    world.postgres.replace_month(older, MARCH, empty, manifest)
     uri = world.lake.put(empty, "older.parquet", {}).uri
-    world.bigquery.replace_month(older, MARCH, uri, manifest)
+    with monkeypatch.context() as before:
+        before.setitem(TABLES, "green_trips", replace(TABLES["green_trips"], schema=older.schema))
+        world.postgres.replace_month(older, MARCH, empty, manifest)
+        world.bigquery.replace_month(older, MARCH, uri, manifest)
+    # The step that comes with the new contract.
+    steps = [*MIGRATIONS, Migration(len(MIGRATIONS) + 1, "contract 2", follow_contract)]
+    monkeypatch.setattr(postgres_module, "migrate", lambda connection: migrate(connection, steps))
     assert world.run("green", APRIL).success
     totals = world.totals("green", APRIL)
     assert totals["bigquery"] == totals["postgres"] == totals["lake"]
