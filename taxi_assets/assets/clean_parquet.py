@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,9 +23,10 @@ from taxi_assets.checks import CLEAN_CHECKS, check_clean_month, stops
 from taxi_assets.clean_file import clean_file
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import ServiceError
+from taxi_assets.manifest import Manifest
 from taxi_assets.months import month_text
 from taxi_assets.paths import PENDING, clean_object, rejected_object
-from taxi_assets.resources.lake import LakeResource, crc32c_of
+from taxi_assets.resources.lake import LakeObject, LakeResource, crc32c_of
 
 
 class CleanConfig(Config):
@@ -31,6 +34,9 @@ class CleanConfig(Config):
 
     rules_off: list[str] = Field(
         default=[], description="Names of rules not to apply in this run; recorded with the month."
+    )
+    again: bool = Field(
+        default=False, description="Clean the month again though the file, the rules and the code are still the same."
     )
 
 
@@ -52,7 +58,8 @@ month's file of rejected rows. The first rule that a row breaks is its reason:
 
 {rules}
 
-A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until `gcs_object` publishes them.""",
+A rerun gives the same bytes, so it only checks them where the file, the rules and the code are those of the published
+month. New files wait in the lake under `{PENDING}` until `gcs_object` publishes them.""",
     )
     def clean_parquet(context: AssetExecutionContext, config: CleanConfig, lake: LakeResource) -> MaterializeResult:
         month, say = month_of(context), now_and_then(context)
@@ -62,7 +69,8 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                 raise ServiceError(
                     f"The lake has no raw file of {dataset.name} {month_text(month)}; materialize raw_file first."
                 )
-            kept, rejected, manifest = clean_file(
+            published = None if config.again else _published(lake, dataset, month, raw, config.rules_off)
+            kept, rejected, manifest = published or clean_file(
                 lake.fetch(raw.name),
                 dataset,
                 month,
@@ -78,7 +86,7 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
             sizes = {path: path.stat().st_size for path in names}
             # Tells the files of one cleaning from those of another, so that never one of each is published.
             cleaning = hashlib.sha256(manifest.to_json().encode()).hexdigest()
-            if not stops(checks):
+            if published is None and not stops(checks):
                 for path, name in names.items():
                     metadata = {
                         "crc32c": crc32c_of(path),
@@ -95,11 +103,12 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                     _keep(path, lake.local_path(name))
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejected.items() if count)
         context.log.info(
-            "%s raw rows: %s kept, %s rejected%s",
+            "%s raw rows: %s kept, %s rejected%s%s",
             f"{manifest.raw_rows:,}",
             f"{manifest.kept.rows:,}",
             f"{manifest.rejected_rows:,}",
             f" ({reasons})" if reasons else "",
+            "; published already by the same code from the same file" if published else "",
         )
         return MaterializeResult(
             metadata={
@@ -109,6 +118,7 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
                 "rejected_by_reason": counts_table(manifest.rejected, "reason"),
                 "doubtful_rows": counts_table(manifest.doubtful, "doubt"),
                 "rules_off": manifest.rules_off,
+                "cleaned": published is None,
                 "layout": manifest.layout,
                 "first_pickup": str(manifest.kept.first_pickup),
                 "last_pickup": str(manifest.kept.last_pickup),
@@ -125,6 +135,27 @@ A rerun gives the same bytes. The files wait in the lake under `{PENDING}` until
         )
 
     return clean_parquet
+
+
+def _published(
+    lake: LakeResource, dataset: Dataset, month: date, raw: LakeObject, rules_off: Sequence[str]
+) -> tuple[Path, Path, Manifest] | None:
+    """The month's published files with their manifest, if cleaning the raw file now would give the same ones."""
+    names = clean_object(dataset.name, month), rejected_object(dataset.name, month)
+    kept, rejected = (lake.find(name) for name in names)
+    if kept is None or rejected is None or any(lake.find(PENDING + name) for name in names):
+        return None
+    same = {"raw_sha256": raw.metadata["sha256"], "source": raw.metadata["source"], "code_version": CODE_VERSION}
+    for item in (kept, rejected):
+        said = {name: item.metadata.get(name) for name in (*same, "cleaning", "crc32c")}
+        if said != same | {"cleaning": kept.metadata.get("cleaning"), "crc32c": item.crc32c}:
+            return None
+    if "manifest" not in kept.metadata:
+        return None
+    manifest = Manifest.from_json(kept.metadata["manifest"])
+    if manifest.rules_off != sorted(rules_off):
+        return None
+    return lake.fetch(kept.name), lake.fetch(rejected.name), manifest
 
 
 def _keep(path: Path, cached: Path) -> None:
