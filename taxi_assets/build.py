@@ -7,7 +7,7 @@ from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
 
 from taxi_assets.assets import build_assets
 from taxi_assets.assets.zones import build_zones
-from taxi_assets.automation.alerts import build_alerts_sensor
+from taxi_assets.automation.alerts import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.automation.housekeeping import build_housekeeping
 from taxi_assets.automation.jobs import build_month_job
 from taxi_assets.automation.reconciliation import build_reconciliation
@@ -86,7 +86,7 @@ def build_definitions(
         sensors=[
             *(build_months_sensor(dataset, manners, running) for dataset in DATASETS.values()),
             *reconciliation.sensors,
-            build_alerts_sensor(settings.ui_url),
+            build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, manners.interval_seconds)),
         ],
         resources=build_resources(settings) | dict(resources or {}),
         executor=build_executor(settings),

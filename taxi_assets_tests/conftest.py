@@ -153,6 +153,13 @@ def failure(result: ExecuteInProcessResult) -> str:
 
 
 @pytest.fixture(autouse=True)
+def no_instance_left_behind() -> Iterator[None]:
+    """Nested uses of a Dagster instance leave it, after its end, as the place of definitions' state for later tests."""
+    with set_defs_state_storage(None):
+        yield
+
+
+@pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are retried once and at once."""
     monkeypatch.setattr(common, "RETRIES", RetryPolicy(max_retries=1))
@@ -172,8 +179,7 @@ def dagster_home(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
     monkeypatch.setenv("DAGSTER_LOCAL_DIR", str(tmp_path / "dagster"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", services.local_postgres_url(name, driver="postgresql+psycopg2"))
-    # Nested uses of an instance leave it behind as the place of definitions' state, for tests that come after its end.
-    with set_defs_state_storage(None), DagsterInstance.get() as found:
+    with DagsterInstance.get() as found:
         yield found
 
 

@@ -130,8 +130,8 @@ def stop(settings: Settings) -> list[str]:
     os.kill(current.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_SECONDS
     while True:
-        now = state.read(settings.data_dir)
-        if now is None or not now.supervised():
+        # Its last word is that all has stopped; it is itself a process of the stack until it has ended.
+        if not state.is_same(current.supervisor_pid, current.supervisor_identity):
             return names[::-1]
         if time.monotonic() > deadline:
             raise ServiceError(

@@ -94,15 +94,18 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
         crc32c = crc32c_of(path)
         with self._errors():
             blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
-            if blob is None or blob.crc32c != crc32c or blob.size != path.stat().st_size:
-                blob = self._bucket.blob(name, chunk_size=UPLOAD_CHUNK)
-                blob.metadata = dict(metadata)
-                blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
-                blob.reload(retry=RETRY, timeout=TIMEOUT)
-            else:
+            if blob is not None and blob.crc32c == crc32c and blob.size == path.stat().st_size:
                 # Also marks the object as the newest of its month. None removes what was there: keys are merged.
                 blob.metadata = dict.fromkeys(blob.metadata or {}) | dict(metadata)
-                blob.patch(retry=RETRY, timeout=TIMEOUT)
+                # Not found: another run has replaced or promoted it since.
+                with suppress(exceptions.NotFound):
+                    blob.patch(retry=RETRY, timeout=TIMEOUT)
+                    _check(blob, crc32c)
+                    return _described(blob)
+            # The answer to the upload describes what was stored, whatever another run puts there next.
+            blob = self._bucket.blob(name, chunk_size=UPLOAD_CHUNK)
+            blob.metadata = dict(metadata)
+            blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
         _check(blob, crc32c)
         return _described(blob)
 

@@ -69,7 +69,11 @@ def test_settings_of_the_instance_are_those_of_dagster_yaml() -> None:
         "default_limit": pools["defaultLimit"],
         "granularity": pools["granularity"],
     }
-    assert DAGSTER["run_monitoring"] == {snake(key): value for key, value in daemon["runMonitoring"].items()}
+    job = at("runLauncher.config.k8sRunLauncher.runK8sConfig.jobSpecConfig")
+    assert DAGSTER["run_monitoring"] == {
+        **{snake(key): value for key, value in daemon["runMonitoring"].items()},
+        "max_runtime_seconds": job["activeDeadlineSeconds"],
+    }
     assert DAGSTER["run_retries"] == {snake(key): value for key, value in daemon["runRetries"].items()}
     kept = VALUES["retention"]["sensor"]["purgeAfterDays"]
     assert DAGSTER["retention"]["sensor"]["purge_after_days"].items() <= kept.items()

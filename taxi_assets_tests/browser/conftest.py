@@ -1,0 +1,108 @@
+"""One Dagster stack and one browser for all browser tests: what `taxi up` starts, on ports and data of its own."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from taxi_assets.local.ports import free_port
+from taxi_assets.local.sample import write_sample
+from taxi_assets.local.stack import Stack
+from taxi_assets.settings import PORT_DEFAULTS, Settings
+from taxi_assets_tests.browser_pages import chromium
+
+GOOD = [date(2020, month, 1) for month in (1, 2, 3, 4)]
+# Its file holds the rows of the month before, so that nearly every one is rejected.
+BAD = date(2020, 9, 1)
+LINEAGE = "/locations/taxi_assets.definitions/asset-groups/green/lineage"
+# Five runs, two at a time, each in a process of its own that takes seconds to start.
+PATIENCE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Ui:
+    """The address of a running UI, and the environment of its stack."""
+
+    address: str
+    env: dict[str, str]
+
+    def open(self, browser: Browser, path: str) -> Page:
+        """A page of the UI."""
+        page = browser.new_page(base_url=self.address, viewport={"width": 1500, "height": 800})
+        page.set_default_timeout(20_000)
+        page.goto(path)
+        return page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """The stack, with made-up files of green in a folder as its source."""
+    folder = tmp_path_factory.mktemp("browser")
+    source = folder / "source"
+    source.mkdir()
+    for month in GOOD:
+        write_sample("green", month, source, rows=1500, file_format="csv")
+    other = write_sample("green", date(2020, 8, 1), source, rows=1500, file_format="csv")
+    other.rename(source / f"green_tripdata_{BAD:%Y-%m}.csv")
+    environ = {name: str(free_port()) for name in PORT_DEFAULTS}
+    environ |= {"PATH": os.environ["PATH"], "TAXI_DATA_DIR": str(folder / "data")}
+    environ["TAXI_SOURCE"] = f"file://{source}/{{dataset}}_tripdata_{{month}}.csv"
+    settings = Settings.from_environment(environ)
+    with Stack(settings, environ=environ).running() as stack:
+        yield Ui(f"http://127.0.0.1:{settings.ui_port}", dict(stack.env))
+
+
+@pytest.fixture(scope="session")
+def launched(ui: Ui, browser: Browser) -> Ui:
+    """The UI after a month, a backfill of three and a month with a bad file were launched in it, all at once."""
+    for partitions, button in (
+        (GOOD[-1].isoformat(), "Launch 1 run"),
+        (BAD.isoformat(), "Launch 1 run"),
+        (f"[{GOOD[0]}...{GOOD[2]}]", "Launch backfill"),
+    ):
+        launch(ui.open(browser, LINEAGE), partitions, button)
+    return ui
+
+
+def launch(page: Page, partitions: str, button: str) -> None:
+    """Materialize the five assets of green through the launch dialog of the lineage."""
+    expect(page.get_by_text("postgres_table").first).to_be_visible()
+    page.get_by_text("Materialize all").first.click()
+    dialog = page.get_by_role("dialog")
+    # Without it the dialog offers the last 90 days.
+    dialog.get_by_text("Show all partitions").click()
+    field = dialog.locator("input[type=text]")
+    field.fill(partitions)
+    field.press("Enter")
+    dialog.get_by_role("button", name=button).click()
+    expect(dialog).to_be_hidden()
+    page.close()
+
+
+def wait_for(found: Locator) -> None:
+    """Wait until it is there, looking at the page anew meanwhile as a person does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not found.is_visible():
+        assert time.monotonic() < deadline, f"not there: {found}\n{found.page.locator('body').inner_text()}"
+        found.page.wait_for_timeout(1500)
+        if not found.is_visible():
+            found.page.reload(wait_until="networkidle")
+
+
+@pytest.fixture
+def pictures() -> Path | None:
+    """The folder that screenshots are put into, if they are asked for."""
+    folder = os.environ.get("SCREENSHOTS")
+    return Path(folder).absolute() if folder else None

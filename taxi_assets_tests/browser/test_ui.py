@@ -1,0 +1,98 @@
+"""What a person does in Dagster's UI, in a real browser: look at the lineage, materialize, backfill, read a check.
+
+`SCREENSHOTS=docs/images .venv/bin/python -m pytest taxi_assets_tests/browser` makes the pictures of the docs anew.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect
+
+from taxi_assets.settings import PROJECT_ROOT
+from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui, wait_for
+
+ASSETS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
+
+
+def picture(page: Page, pictures: Path | None, name: str) -> None:
+    """Keep what the page shows, when pictures are asked for."""
+    if pictures:
+        # Fades and late icons; nothing is expected of it.
+        page.wait_for_timeout(1500)
+        page.screenshot(path=pictures / f"{name}.png")
+
+
+def taxi(ui: Ui, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command, as somebody runs it beside the UI."""
+    env = {**os.environ, **ui.env, "PYTHONPATH": str(PROJECT_ROOT)}
+    command = [sys.executable, "-m", "taxi_assets.cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+
+
+def status(ui: Ui) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(taxi(ui, "status", "--json").stdout)["datasets"]["green"]
+    return found
+
+
+def test_the_lineage_shows_the_five_assets_in_order(ui: Ui, browser: Browser, pictures: Path | None):
+    page = ui.open(browser, LINEAGE)
+    places = {}
+    for name in ASSETS:
+        node = page.get_by_text(name, exact=True).first
+        expect(node).to_be_visible()
+        places[name] = node.bounding_box() or {}
+    lefts = [places[name]["x"] for name in ASSETS]
+    # From left to right; the two warehouses are in one column.
+    assert lefts[0] < lefts[1] < lefts[2] < lefts[3] == lefts[4]
+    assert places["bigquery_table"]["y"] != places["postgres_table"]["y"]
+    picture(page, pictures, "lineage")
+    page.close()
+
+
+def test_a_month_that_was_launched_turns_green(launched: Ui, browser: Browser, pictures: Path | None):
+    month = GOOD[-1]
+    page = launched.open(browser, f"/assets/green/postgres_table?view=partitions&partition={month}")
+    wait_for(page.get_by_text("Materialized", exact=True))
+    row = page.locator("tr").filter(has_text="dagster/partition_row_count")
+    rows = re.search(r"\d+", row.inner_text())
+    assert rows is not None
+    verified = taxi(launched, "verify", "green", f"{month:%Y-%m}", "--json")
+    assert verified.returncode == 0, verified.stderr
+    assert json.loads(verified.stdout)["datasets"][0]["rows"] == int(rows[0]) > 1400
+    page.goto(f"/assets/green/clean_parquet?view=partitions&partition={month}")
+    expect(page.get_by_text("rejected_by_reason")).to_be_visible()
+    picture(page, pictures, "partition")
+    page.close()
+
+
+def test_a_backfill_of_three_months_finishes(launched: Ui, browser: Browser, pictures: Path | None):
+    first, last = GOOD[0], GOOD[2]
+    page = launched.open(browser, "/runs?view=backfills")
+    row = page.locator("[class*=RunsFeedRow]").filter(has_text="3 partitions").first
+    wait_for(row.get_by_text("Success"))
+    picture(page, pictures, "backfill")
+    page.close()
+    assert taxi(launched, "verify", "green", f"{first:%Y-%m}..{last:%Y-%m}").stdout.startswith(
+        "✓ green: 3 months with "
+    )
+    assert status(launched)["loaded"] >= 3
+
+
+def test_a_failed_check_is_named(launched: Ui, browser: Browser, pictures: Path | None):
+    page = launched.open(browser, "/runs")
+    row = page.locator("[class*=RunsFeedRow]").filter(has_text=f"partition: {BAD}").first
+    wait_for(row.get_by_text("Failure"))
+    page.goto("/assets/green/clean_parquet?view=checks&checkDetail=rejected_share_is_usual")
+    page.get_by_text("Execution history").click()
+    expect(page.get_by_text(BAD.isoformat()).first).to_be_visible()
+    expect(page.get_by_text("of the rows were rejected").first).to_be_visible()
+    picture(page, pictures, "check")
+    page.close()
+    line = status(launched)
+    assert line["failed"] == [f"{BAD:%Y-%m}"]
+    assert f"{BAD:%Y-%m}" in line["missing"]
