@@ -31,6 +31,13 @@ from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes of pytest-xdist share the files out; those of `deploy` stay together, for one deployment."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("deploy" if item.path.parent.name == "deploy" else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def tlc() -> Path:
     """The folder of real TLC files, or a skip."""

@@ -39,14 +39,14 @@ class Ui:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     with chromium() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """The stack, with made-up files of green in a folder as its source."""
     folder = tmp_path_factory.mktemp("browser")
@@ -64,7 +64,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
         yield Ui(f"http://127.0.0.1:{settings.ui_port}", dict(stack.env))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def launched(ui: Ui, browser: Browser) -> Ui:
     """The UI after a month, a backfill of three and a month with a bad file were launched in it, all at once."""
     for partitions, button in (

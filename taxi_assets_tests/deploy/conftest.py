@@ -10,7 +10,7 @@ from taxi_assets_tests.compose_file import SERVICES
 from taxi_assets_tests.deployment import CADDY, Deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """All services but the databases, in the order that `depends_on` says."""
     deployment = Deployment(services, tmp_path_factory.mktemp("compose"))
@@ -34,7 +34,7 @@ def deployment(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
             deployment.instance.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gateway(deployment: Deployment) -> Deployment:
     """The same, with its gateway."""
     if not CADDY:

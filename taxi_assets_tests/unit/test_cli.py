@@ -73,7 +73,8 @@ def test_dotenv_is_read_and_the_real_environment_wins(folder: Path, monkeypatch:
 
 
 def test_env_survives_a_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = folder / "it's a $HOME `folder`"
+    # No deeper: a long path is replaced by a short one where sockets are.
+    odd = Path("/it's a $HOME `folder`")
     monkeypatch.setenv("TAXI_DATA_DIR", str(odd))
     found = exported(CliRunner().invoke(cli, ["env"]).stdout)
     assert found["TAXI_DATA_DIR"] == str(odd)
