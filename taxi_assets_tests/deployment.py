@@ -166,7 +166,8 @@ class Deployment:
 
     def become_healthy(self, name: str) -> None:
         seconds = float(self.config[name]["healthcheck"]["start_period"].removesuffix("s"))
-        wait_for(lambda: self.children[name].poll() is not None or self.is_healthy(name), seconds, name)
+        # A check is a process that costs as much as a start: asked at once again, it would slow down what it waits for.
+        wait_for(lambda: self.children[name].poll() is not None or self.is_healthy(name), seconds, name, pause=2)
         assert self.children[name].poll() is None, processes.tail(self.log(name), 30)
 
     def stop(self) -> None:
@@ -239,9 +240,9 @@ def run_sql(url: str, script: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.2) -> None:
     """Ask again and again, until it holds or the time is over."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.2)
+        time.sleep(pause)

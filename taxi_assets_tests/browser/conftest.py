@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from taxi_assets.local.ports import free_port
 from taxi_assets.local.sample import write_sample
@@ -21,7 +21,7 @@ GOOD = [date(2020, month, 1) for month in (1, 2, 3, 4)]
 BAD = date(2020, 9, 1)
 LINEAGE = "/locations/taxi_assets.definitions/asset-groups/green/lineage"
 # Five runs, two at a time, each in a process of its own that takes seconds to start.
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Ui:
     def open(self, browser: Browser, path: str) -> Page:
         """A page of the UI."""
         page = browser.new_page(base_url=self.address, viewport={"width": 1500, "height": 800})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(30_000)
         page.goto(path)
         return page
 
@@ -66,13 +66,14 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 @pytest.fixture(scope="package")
 def launched(ui: Ui, browser: Browser) -> Ui:
-    """The UI after a month, a backfill of three and a month with a bad file were launched in it, all at once."""
+    """The UI after a month, a month with a bad file and a backfill of three were launched in it, and have ended."""
     for partitions, button in (
         (GOOD[-1].isoformat(), "Launch 1 run"),
         (BAD.isoformat(), "Launch 1 run"),
         (f"[{GOOD[0]}...{GOOD[2]}]", "Launch backfill"),
     ):
         launch(ui.open(browser, LINEAGE), partitions, button)
+    wait_for_runs(ui, browser, len(GOOD) + 1)
     return ui
 
 
@@ -91,14 +92,18 @@ def launch(page: Page, partitions: str, button: str) -> None:
     page.close()
 
 
-def wait_for(found: Locator) -> None:
-    """Wait until it is there, looking at the page anew meanwhile as a person does."""
+def wait_for_runs(ui: Ui, browser: Browser, number: int) -> None:
+    """Wait until so many runs have ended, whether well or not."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not found.is_visible():
-        assert time.monotonic() < deadline, f"not there: {found}\n{found.page.locator('body').inner_text()}"
-        found.page.wait_for_timeout(1500)
-        if not found.is_visible():
-            found.page.reload(wait_until="networkidle")
+    with browser.new_context(base_url=ui.address) as context:
+        while True:
+            query = "{ runsOrError { ... on Runs { results { status } } } }"
+            answer = context.request.post("/graphql", data={"query": query}).json()
+            ended = [run["status"] in ("SUCCESS", "FAILURE") for run in answer["data"]["runsOrError"]["results"]]
+            if sum(ended) == number:
+                return
+            assert time.monotonic() < deadline, f"{sum(ended)} of {number} runs have ended"
+            time.sleep(1)
 
 
 @pytest.fixture

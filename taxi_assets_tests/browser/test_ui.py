@@ -14,7 +14,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect
 
 from taxi_assets.settings import PROJECT_ROOT
-from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui, wait_for
+from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui
 
 ASSETS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
 
@@ -57,7 +57,7 @@ def test_the_lineage_shows_the_five_assets_in_order(ui: Ui, browser: Browser, pi
 def test_a_month_that_was_launched_turns_green(launched: Ui, browser: Browser, pictures: Path | None):
     month = GOOD[-1]
     page = launched.open(browser, f"/assets/green/postgres_table?view=partitions&partition={month}")
-    wait_for(page.get_by_text("Materialized", exact=True))
+    expect(page.get_by_text("Materialized", exact=True)).to_be_visible()
     row = page.locator("tr").filter(has_text="dagster/partition_row_count")
     rows = re.search(r"\d+", row.inner_text())
     assert rows is not None
@@ -74,7 +74,7 @@ def test_a_backfill_of_three_months_finishes(launched: Ui, browser: Browser, pic
     first, last = GOOD[0], GOOD[2]
     page = launched.open(browser, "/runs?view=backfills")
     row = page.locator("[class*=RunsFeedRow]").filter(has_text="3 partitions").first
-    wait_for(row.get_by_text("Success"))
+    expect(row.get_by_text("Success")).to_be_visible()
     picture(page, pictures, "backfill")
     page.close()
     assert taxi(launched, "verify", "green", f"{first:%Y-%m}..{last:%Y-%m}").stdout.startswith(
@@ -86,7 +86,7 @@ def test_a_backfill_of_three_months_finishes(launched: Ui, browser: Browser, pic
 def test_a_failed_check_is_named(launched: Ui, browser: Browser, pictures: Path | None):
     page = launched.open(browser, "/runs")
     row = page.locator("[class*=RunsFeedRow]").filter(has_text=f"partition: {BAD}").first
-    wait_for(row.get_by_text("Failure"))
+    expect(row.get_by_text("Failure")).to_be_visible()
     page.goto("/assets/green/clean_parquet?view=checks&checkDetail=rejected_share_is_usual")
     page.get_by_text("Execution history").click()
     expect(page.get_by_text(BAD.isoformat()).first).to_be_visible()

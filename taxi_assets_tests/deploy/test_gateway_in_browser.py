@@ -47,6 +47,5 @@ def test_the_operator_may_launch_and_hears_of_news_through_the_websocket(browser
 def test_the_viewer_sees_the_same_and_cannot_launch(browser: Browser, gateway: Deployment) -> None:
     page = opened(browser, gateway, "viewer")
     page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
-    # A reader's webserver may still be loading the code.
-    expect(page.get_by_text("green_month_job").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("green_month_job").first).to_be_visible()
     expect(page.get_by_role("button", name="Materialize all")).to_be_disabled()
