@@ -70,7 +70,7 @@ def town(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         try:
             dagster.start("webserver")
             dagster.start("daemon")
-            dagster.wait_for(dagster.is_up, 60, "the start of the webserver")
+            dagster.wait_for(dagster.is_up, "the start of the webserver")
             yield Town(server, hook, mail, dagster, folder)
         finally:
             dagster.stop()
@@ -89,28 +89,28 @@ def test_what_is_published_is_loaded_once_and_who_must_know_is_told(town: Town):
 
     town.publish("green", ago(8))
     dagster.turn_on("green_new_months_sensor")
-    wait(lambda: loaded(ago(8)), 60, "the first month")
+    wait(lambda: loaded(ago(8)), "the first month")
     # Out of order: the newer month first.
     town.publish("green", ago(5))
     # A page in place of a file, as a careless host has it.
     town.server.put(town.name("green", ago(4)), b"<html>coming soon</html>")
-    wait(lambda: loaded(ago(8), ago(5)), 60, "the month that overtook another")
+    wait(lambda: loaded(ago(8), ago(5)), "the month that overtook another")
     town.publish("green", ago(6))
     town.publish("green", ago(8), rows=ROWS + 1)
-    wait(lambda: loaded(ago(8), ago(5), ago(6), ago(8)), 60, "the late month and the corrected one")
-    wait(lambda: any("failed" in text for text in town.hook.texts), 60, "the alert for the broken month")
+    wait(lambda: loaded(ago(8), ago(5), ago(6), ago(8)), "the late month and the corrected one")
+    wait(lambda: any("failed" in text for text in town.hook.texts), "the alert for the broken month")
     town.publish("green", ago(4))
-    wait(lambda: loaded(ago(8), ago(5), ago(6), ago(8), ago(4)), 60, "the month that was broken")
+    wait(lambda: loaded(ago(8), ago(5), ago(6), ago(8), ago(4)), "the month that was broken")
 
     for back in range(13):
         town.server.always(f"/{town.name('green', ago(back))}", Fault(status=503))
-    wait(lambda: any("is down" in text for text in town.hook.texts), 60, "the alert for the source")
+    wait(lambda: any("is down" in text for text in town.hook.texts), "the alert for the source")
     for back in range(13):
         town.server.always(f"/{town.name('green', ago(back))}", Fault())
-    wait(lambda: any("is back" in text for text in town.hook.texts), 60, "the source to be back")
+    wait(lambda: any("is back" in text for text in town.hook.texts), "the source to be back")
     # Two more ticks, which ask for all that there is and find nothing to do.
     before = town.asked("green", ago(8))
-    wait(lambda: town.asked("green", ago(8)) >= before + 2, 60, "two more ticks")
+    wait(lambda: town.asked("green", ago(8)) >= before + 2, "two more ticks")
 
     assert loaded(ago(8), ago(5), ago(6), ago(8), ago(4))
     failed = [run for run in dagster.runs("green_month_job") if run.status is not DONE]
@@ -122,7 +122,7 @@ def test_what_is_published_is_loaded_once_and_who_must_know_is_told(town: Town):
     first, second = f"green {month_text(ago(4))} failed", "The source is down"
     late = [ago(back) for back in range(8) if is_overdue(ago(back), TODAY)]
     expected = Counter([first, second, "The source is back", *(f"green {month_text(m)} is overdue" for m in late)])
-    wait(lambda: len(town.mail.messages) >= expected.total(), 20, "the e-mails")
+    wait(lambda: len(town.mail.messages) >= expected.total(), "the e-mails")
     assert Counter(text.splitlines()[0].strip("*") for text in town.hook.texts) == expected
     assert Counter(message["Subject"] for message in town.mail.messages) == expected
     [alert] = [text for text in town.hook.texts if first in text]
@@ -143,7 +143,7 @@ def kill_a_run(dagster: Orchestra, job: str) -> DagsterRun:
                     return True
         return False
 
-    dagster.wait_for(kill, 20, "a run with a process")
+    dagster.wait_for(kill, "a run with a process")
     return killed[0]
 
 
@@ -159,15 +159,15 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     def done() -> int:
         return town.loads("yellow").total()
 
-    wait(lambda: done() >= 4, 120, "the first months")
+    wait(lambda: done() >= 4, "the first months")
     dagster.kill("webserver")
     running = kill_a_run(dagster, job)
-    wait(lambda: done() >= 8, 120, "more months")
+    wait(lambda: done() >= 8, "more months")
     dagster.kill("daemon")
     dagster.start("daemon")
     dagster.start("webserver")
 
-    wait(lambda: done() >= 36, 240, "all months")
+    wait(lambda: done() >= 36, "all months")
     # Every month once, and the one whose run was killed by the retry.
     runs = dagster.runs(job)
     assert town.loads("yellow") == Counter(map(month_text, months))
@@ -177,7 +177,7 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     began = sorted(runs, key=lambda run: dagster.instance.get_run_record_by_id(run.run_id).start_time)
     years = [run.tags["dagster/partition"][:4] for run in began if run.parent_run_id is None]
     assert years[-10:] == ["2018"] * 10
-    wait(lambda: dagster.instance.get_backfill(backfill).status.value == "COMPLETED_FAILED", 30, "the backfill")
+    wait(lambda: dagster.instance.get_backfill(backfill).status.value == "COMPLETED_FAILED", "the backfill")
     assert len(town.hook.texts) == said, "a run that was retried is no news"
 
     verified = subprocess.run(
