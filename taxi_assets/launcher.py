@@ -1,18 +1,23 @@
 """The run launcher of dagster.yaml: Dagster's default one, made able to tell whether a run's process is alive.
 
+Before a launch it also enters pools that are new: of two runs that meet one first at the same moment, one would fail.
+
 A code server that lives reports a run of its own whose process died, within a second. Nobody reports the runs of a
 code server that died itself: they would count as running, and hold their places in the queue and the pools. Run
 monitoring asks this launcher about each run that has started, and reports those that are dead as failed, which run
 retries then take up again.
 """
 
+import threading
 import time
 
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
+
+from taxi_assets.workers.queues import QUEUES
 
 # A busy server answers late; one that is gone for this long does not come back under its socket.
 GONE_SECONDS = 60.0
@@ -24,6 +29,15 @@ class WatchfulRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data=None) -> None:  # type: ignore[no-untyped-def]
         super().__init__(inst_data)
         self._silent_since: dict[str, float] = {}
+        self._entering = threading.Lock()
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run's process."""
+        storage = self._instance.event_log_storage
+        with self._entering:
+            for pool in QUEUES.keys() - storage.get_concurrency_keys():
+                storage.initialize_concurrency_limit_to_default(pool)
+        super().launch_run(context)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

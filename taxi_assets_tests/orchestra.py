@@ -33,7 +33,7 @@ from taxi_assets.settings import PROJECT_ROOT, Settings
 LOCATION = "taxi_assets_tests.quick_definitions"
 # What makes the difference between a test and an evening.
 QUICK = {
-    "poll_interval_seconds: 30": "poll_interval_seconds: 1",
+    "poll_interval_seconds: 30": "poll_interval_seconds: 3",
     "free_slots_after_run_end_seconds: 60": "free_slots_after_run_end_seconds: 1",
 }
 # Ends a test that hangs; a machine that is busy with others needs minutes for 36 runs.
@@ -169,7 +169,7 @@ class Orchestra:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:.0f} s\n{self.tail()}"
-            time.sleep(0.25)
+            time.sleep(1)
 
     def stop(self) -> None:
         """End the services and all that they started, known by their data folder."""
