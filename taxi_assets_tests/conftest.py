@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult, RetryPolicy, materialize
 from dagster._core.storage.defs_state.base import set_defs_state_storage
+from playwright.sync_api import Browser
 
 from taxi_assets.assets import build_assets, common
 from taxi_assets.build import build_resources
@@ -27,6 +28,7 @@ from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+from taxi_assets_tests.browser_pages import chromium
 
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
@@ -58,6 +60,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = local_settings(tmp_path_factory.mktemp("services"))
     with Stack(settings, dagster=False, environ={"PATH": os.environ["PATH"]}).running():
         yield settings
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, one for all: Playwright takes no second one in a process."""
+    with chromium() as found:
+        yield found
 
 
 @cache

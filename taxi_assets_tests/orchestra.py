@@ -33,6 +33,7 @@ from taxi_assets.settings import PROJECT_ROOT, Settings
 LOCATION = "taxi_assets_tests.quick_definitions"
 # What makes the difference between a test and an evening.
 QUICK = {
+    "start_timeout_seconds: 300": "start_timeout_seconds: 60",
     "poll_interval_seconds: 30": "poll_interval_seconds: 3",
     "free_slots_after_run_end_seconds: 60": "free_slots_after_run_end_seconds: 1",
 }

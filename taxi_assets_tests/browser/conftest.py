@@ -14,7 +14,6 @@ from taxi_assets.local.ports import free_port
 from taxi_assets.local.sample import write_sample
 from taxi_assets.local.stack import Stack
 from taxi_assets.settings import PORT_DEFAULTS, Settings
-from taxi_assets_tests.browser_pages import chromium
 
 GOOD = [date(2020, month, 1) for month in (1, 2, 3, 4)]
 # Its file holds the rows of the month before, so that nearly every one is rejected.
@@ -37,13 +36,6 @@ class Ui:
         page.set_default_timeout(30_000)
         page.goto(path)
         return page
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="package")

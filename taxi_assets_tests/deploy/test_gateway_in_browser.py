@@ -1,20 +1,11 @@
 """The UI through the gateway, in a real browser: it logs in, shows what there is, and lets the viewer only look."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 from taxi_assets.local.ports import LOOPBACK
-from taxi_assets_tests.browser_pages import chromium
 from taxi_assets_tests.compose_file import PASSWORDS
 from taxi_assets_tests.deployment import Deployment
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:

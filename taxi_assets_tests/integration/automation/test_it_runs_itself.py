@@ -23,6 +23,8 @@ from taxi_assets_tests.orchestra import Orchestra
 from taxi_assets_tests.receivers import MailServer, Webhook, mail_server, webhook
 
 ROWS = 300
+# dequeue_num_workers in dagster.yaml.
+LAUNCHES_AT_ONCE = 2
 TODAY = datetime.now(NEW_YORK).date()
 DONE = DagsterRunStatus.SUCCESS
 
@@ -168,13 +170,15 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     dagster.start("webserver")
 
     wait(lambda: done() >= 36, "all months")
-    # Every month once, and the one whose run was killed by the retry.
+    # Every month once; that of the killed run by the retry, and so what the daemon was just launching when it was killed.
     runs = dagster.runs(job)
     assert town.loads("yellow") == Counter(map(month_text, months))
-    assert [run.run_id for run in runs if run.status is not DONE] == [running.run_id]
-    assert len(runs) == 37
+    lost = [run.run_id for run in runs if run.status is not DONE]
+    assert running.run_id in lost and len(lost) <= 1 + LAUNCHES_AT_ONCE
+    assert len(runs) == 36 + len(lost)
     # Of what waits, the newest month is taken: no month of the first year before one of the last.
-    began = sorted(runs, key=lambda run: dagster.instance.get_run_record_by_id(run.run_id).start_time)
+    times = {run.run_id: dagster.instance.get_run_record_by_id(run.run_id).start_time for run in runs}
+    began = sorted((run for run in runs if times[run.run_id] is not None), key=lambda run: times[run.run_id])
     years = [run.tags["dagster/partition"][:4] for run in began if run.parent_run_id is None]
     assert years[-10:] == ["2018"] * 10
     wait(lambda: dagster.instance.get_backfill(backfill).status.value == "COMPLETED_FAILED", "the backfill")
