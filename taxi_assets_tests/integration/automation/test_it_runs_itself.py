@@ -170,7 +170,7 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     dagster.start("webserver")
 
     wait(lambda: done() >= 36, "all months")
-    # Every month once; that of the killed run by the retry, and so what the daemon was just launching when it was killed.
+    # Every month once; by a retry that of the killed run, and what the daemon was just launching when it was killed.
     runs = dagster.runs(job)
     assert town.loads("yellow") == Counter(map(month_text, months))
     lost = [run.run_id for run in runs if run.status is not DONE]
