@@ -2,7 +2,15 @@
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult
 
-from taxi_assets.assets.common import failures, loaded, month_asset, month_of, published_month
+from taxi_assets.assets.common import (
+    LoadConfig,
+    failures,
+    loaded,
+    month_asset,
+    month_of,
+    published_month,
+    totals_if_loaded,
+)
 from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
 from taxi_assets.datasets import Dataset
 from taxi_assets.resources.bigquery import BigQueryWarehouse
@@ -23,16 +31,18 @@ def build_bigquery_table(dataset: Dataset) -> AssetsDefinition:
 
 Loaded from the month's object into a staging table, compared with the lake (rows, sums of the money columns, first
 and last pickup), then published in one transaction that deletes the month and inserts it anew. A rerun replaces
-the month; a failed one leaves what was there.""",
+the month, unless it came from the same object and its totals are right; a failed one leaves what was there.""",
     )
     def bigquery_table(
-        context: AssetExecutionContext, lake: LakeResource, bigquery: BigQueryWarehouse
+        context: AssetExecutionContext, config: LoadConfig, lake: LakeResource, bigquery: BigQueryWarehouse
     ) -> MaterializeResult:
         month = month_of(context)
         with failures(context):
             kept, manifest = published_month(lake, dataset, month)
-            bigquery.replace_month(dataset, month, kept.uri, manifest)
-            checks = check_warehouse(bigquery.month_totals(dataset, month), manifest)
-        return loaded(context, bigquery.table(dataset), kept, manifest, checks)
+            before = None if config.again else totals_if_loaded(context, bigquery, dataset, month, kept, manifest)
+            if before is None:
+                bigquery.replace_month(dataset, month, kept.uri, manifest)
+            checks = check_warehouse(before or bigquery.month_totals(dataset, month), manifest)
+        return loaded(context, bigquery.table(dataset), kept, manifest, checks, already=before is not None)
 
     return bigquery_table

@@ -10,25 +10,30 @@ from pathlib import Path
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
+    AssetRecordsFilter,
     AssetsDefinition,
     Backoff,
+    Config,
     Failure,
     Jitter,
     MaterializeResult,
     RetryPolicy,
     asset,
 )
+from pydantic import Field
 
 from taxi_assets import __version__
 from taxi_assets.assets.metadata import column_schema
 from taxi_assets.checks import Check
 from taxi_assets.datasets import Dataset
 from taxi_assets.errors import ServiceError, TaxiError
-from taxi_assets.manifest import Manifest
+from taxi_assets.manifest import Manifest, Totals
 from taxi_assets.months import month_text, parse_month
 from taxi_assets.partitions import monthly
 from taxi_assets.paths import clean_object, raw_prefix
+from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeObject, LakeResource
+from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.schemas import CONTRACT_VERSION
 from taxi_assets.workers.queues import queue_tags
 
@@ -138,20 +143,51 @@ def published_month(
     return found, Manifest.from_json(found.metadata["manifest"])
 
 
+class LoadConfig(Config):
+    """What a run may be told of a load, in the launchpad."""
+
+    again: bool = Field(
+        default=False, description="Load also a month that was loaded from the same object and whose totals are right."
+    )
+
+
+def totals_if_loaded(
+    context: AssetExecutionContext,
+    warehouse: BigQueryWarehouse | PostgresWarehouse,
+    dataset: Dataset,
+    month: date,
+    kept: LakeObject,
+    manifest: Manifest,
+) -> Totals | None:
+    """The month's totals, if this asset's last materialization loaded this very object and they are still right."""
+    wanted = AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
+    for record in context.instance.fetch_materializations(wanted, limit=1).records:
+        last = record.asset_materialization
+        crc32c = last.metadata.get("object_crc32c") if last else None
+        if crc32c is not None and crc32c.value == kept.crc32c and warehouse.month_rows(dataset, month, month):
+            totals = warehouse.month_totals(dataset, month)
+            return None if totals.differences(manifest.kept) else totals
+    return None
+
+
 def loaded(
     context: AssetExecutionContext,
     table: str,
     kept: LakeObject,
     manifest: Manifest,
     checks: Sequence[AssetCheckResult],
+    *,
+    already: bool,
 ) -> MaterializeResult:
-    """What a warehouse's asset says of the month that it published in the table."""
-    context.log.info("%s rows published in %s", f"{manifest.kept.rows:,}", table)
+    """What a warehouse's asset says of the month that it published in the table, now or `already` before."""
+    context.log.info("%s rows %s in %s", f"{manifest.kept.rows:,}", "are already" if already else "published", table)
     return MaterializeResult(
         metadata={
             "dagster/table_name": table,
             "dagster/partition_row_count": manifest.kept.rows,
+            "loaded": not already,
             "loaded_from": kept.uri,
+            "object_crc32c": kept.crc32c,
             "raw_sha256": manifest.raw_sha256,
             "source": manifest.source,
         },

@@ -2,7 +2,15 @@
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult
 
-from taxi_assets.assets.common import failures, loaded, month_asset, month_of, published_month
+from taxi_assets.assets.common import (
+    LoadConfig,
+    failures,
+    loaded,
+    month_asset,
+    month_of,
+    published_month,
+    totals_if_loaded,
+)
 from taxi_assets.checks import WAREHOUSE_CHECKS, check_warehouse
 from taxi_assets.datasets import Dataset
 from taxi_assets.resources.lake import LakeResource
@@ -23,16 +31,19 @@ def build_postgres_table(dataset: Dataset) -> AssetsDefinition:
 
 Copied from the month's object into a table of its own, compared with the lake (rows, sums of the money columns,
 first and last pickup), then attached as the month's partition in the transaction that drops the old one. A rerun
-replaces the month; a failed one leaves what was there.""",
+replaces the month, unless it came from the same object and its totals are right; a failed one leaves what was
+there.""",
     )
     def postgres_table(
-        context: AssetExecutionContext, lake: LakeResource, postgres: PostgresWarehouse
+        context: AssetExecutionContext, config: LoadConfig, lake: LakeResource, postgres: PostgresWarehouse
     ) -> MaterializeResult:
         month = month_of(context)
         with failures(context):
             kept, manifest = published_month(lake, dataset, month)
-            postgres.replace_month(dataset, month, lake.fetch(kept.name), manifest)
-            checks = check_warehouse(postgres.month_totals(dataset, month), manifest)
-        return loaded(context, postgres.table(dataset), kept, manifest, checks)
+            before = None if config.again else totals_if_loaded(context, postgres, dataset, month, kept, manifest)
+            if before is None:
+                postgres.replace_month(dataset, month, lake.fetch(kept.name), manifest)
+            checks = check_warehouse(before or postgres.month_totals(dataset, month), manifest)
+        return loaded(context, postgres.table(dataset), kept, manifest, checks, already=before is not None)
 
     return postgres_table

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from dagster import DagsterInstance
 
 from taxi_assets.datasets import DATASETS
 from taxi_assets.manifest import Manifest, Totals
@@ -130,6 +131,29 @@ def test_a_month_is_replaced_whole(world: World, server: FileServer):
             query = f"SELECT count(*), count(*) FILTER (WHERE {outside}) FROM taxi.green_trips"
             strays[rows] = connection.execute(query).fetchone()  # type: ignore[arg-type]
     assert [strays[rows][0] for rows in strays] == [version(rows).kept.rows for rows in strays]
+
+
+def test_a_month_is_not_loaded_again_from_the_same_object_while_its_totals_are_right(world: World):
+    home = DagsterInstance.ephemeral()
+
+    def loads(**run_config: Any) -> list[bool]:
+        result = world.run("green", APRIL, home=home, **run_config)
+        assert result.success
+        events = [result.asset_materializations_for_node(f"green__{name}")[0] for name in NAMES]
+        return [bool(event.metadata["loaded"].value) for event in events]
+
+    assert loads() == [True, True]
+    as_loaded = world.totals("green", APRIL)
+    assert loads() == [False, False]
+    with psycopg.connect(world.postgres_url) as connection:
+        connection.execute("UPDATE taxi.green_trips SET tip_amount = tip_amount + 1")
+    assert loads() == [False, True]
+    assert world.totals("green", APRIL) == as_loaded
+    ops = {f"green__{name}": {"config": {"again": True}} for name in NAMES}
+    assert loads(run_config={"ops": ops}) == [True, True]
+    # Another machine's Dagster, which does not know what was loaded.
+    home = DagsterInstance.ephemeral()
+    assert loads() == [True, True]
 
 
 def test_a_stray_pickup_is_not_doubled(world: World, server: FileServer, tmp_path: Path):
