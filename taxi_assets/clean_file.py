@@ -9,7 +9,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ from taxi_assets.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
 from taxi_assets.schemas import CONTRACT_VERSION, TIME
 
 ROW_GROUP_ROWS = 1 << 18
+# A rejected row keeps its original text: as many as of the others would be a hundred megabytes.
+REJECTED_GROUP_ROWS = 1 << 15
 THREADS = 2
 # Enough that both threads have work while this one writes a row group, which takes as long as cleaning six blocks.
 BLOCKS_IN_FLIGHT = 6
@@ -55,6 +57,9 @@ def clean_file(
         BadFileError, ContractError: see `open_raw`.
         SettingsError: `rules_off` names a rule that does not exist or cannot be switched off.
     """
+    with suppress(NotImplementedError):
+        # Arrow's own allocator keeps up to two hundred megabytes more of what was freed; not every system has this one.
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
     off = _checked_rules(dataset, rules_off)
     reader = open_raw(raw, dataset)
     present = {column.name for column in reader.layout.columns if column is not None}
@@ -75,7 +80,7 @@ def clean_file(
     )
     kept_path, rejected_path, keys_path = (folder / name for name in ("kept.parquet", "rejected.parquet", "keys"))
     rejected_numbers: list[NDArray[np.int64]] = []
-    with _Writer(rejected_path, REJECTED_SCHEMA) as rejects:
+    with _Writer(rejected_path, REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
         rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
         with _Writer(kept_path, dataset.schema.arrow) as kept, keys_path.open("wb") as keys:
             for block in _in_order(reader.blocks(), lambda b: clean_block(b, dataset, month, columns, off)):
@@ -89,6 +94,7 @@ def clean_file(
                 if progress is not None:
                     progress(manifest.raw_rows)
             keys.flush()
+            pa.default_memory_pool().release_unused()
             shadows = SHADOW in manifest.doubtful and set(SHADOW_SHARED) <= set(columns)
             with ThreadPoolExecutor(1) as pool:
                 # Beside the search for duplicates: both sort a column of keys, which leaves the interpreter free.
@@ -195,9 +201,9 @@ def _row_numbers(positions: NDArray[np.int64], rejected: NDArray[np.int64]) -> N
 class _Writer:
     """A Parquet file written in row groups of a fixed size; `metadata` is added when it is closed."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, group_rows: int = ROW_GROUP_ROWS) -> None:
         self.metadata: dict[bytes | str, str] = {}
-        self._schema = schema
+        self._schema, self._group_rows = schema, group_rows
         self._writer = pq.ParquetWriter(
             path,
             schema,
@@ -224,7 +230,7 @@ class _Writer:
             return
         self._waiting.append(batch)
         self._rows += batch.num_rows
-        if self._rows >= ROW_GROUP_ROWS:
+        if self._rows >= self._group_rows:
             self._write_group()
 
     def _write_group(self) -> None:
