@@ -113,16 +113,22 @@ class World:
         *names: str,
         run_config: dict[str, Any] | None = None,
         home: DagsterInstance | None = None,
+        again: bool = False,
     ) -> ExecuteInProcessResult:
-        """Materialize a month's assets, all of them or those named, in this process; `home` keeps a record of it."""
+        """Materialize a month's assets, all of them or those named, in this process; `home` keeps a record of it.
+
+        With `again` the warehouses load the month though they have it from the same object.
+        """
         assets = build_assets(DATASETS[dataset])
+        sinks = [name for name in ("bigquery_table", "postgres_table") if again and (name in names or not names)]
+        ops = {"ops": {f"{dataset}__{name}": {"config": {"again": True}} for name in sinks}} if sinks else {}
         return materialize(
             assets,
             selection=[f"{dataset}/{name}" for name in names] or None,
             partition_key=month.isoformat(),
             resources=self.resources,
             # Dagster prints each event otherwise, which hides what a failing test has to say.
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | (run_config or {}),
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | ops | (run_config or {}),
             instance=home or instance(),
             raise_on_error=False,
         )

@@ -56,7 +56,7 @@ def loses_nothing(world: World, broken: World, words: list[str], retried: bool, 
     for name in names:
         fails(broken, words, retried, name)
     assert held(world) == before
-    assert world.run("green", APRIL).success
+    assert world.run("green", APRIL, again=True).success
     assert held(world) == before
     assert not world.leftovers()
 
@@ -105,7 +105,7 @@ def test_a_bigquery_that_goes_down_in_between(
         patch.setattr(type(published.bigquery), moment, goes_down)
         fails(published, ["the BigQuery dataset", "does not answer"], True, "bigquery_table")
     assert held(published) == before
-    assert published.run("green", APRIL).success
+    assert published.run("green", APRIL, again=True).success
     assert not published.leftovers()
 
 

@@ -104,7 +104,7 @@ def test_a_reader_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatc
         reader.execute("SELECT count(*) FROM taxi.green_trips")
         fails(world, ["in use for longer than 100ms", "end the query that reads it"], True, "postgres_table")
         assert reader.execute("SELECT count(*) FROM taxi.green_trips").fetchone() == (before["postgres"].rows,)
-    assert world.run("green", APRIL, "postgres_table").success
+    assert world.run("green", APRIL, "postgres_table", again=True).success
     assert held(world) == before
     assert not world.leftovers()
 
@@ -222,7 +222,7 @@ def test_a_staging_table_that_another_run_removes(world: World, monkeypatch: pyt
     assert world.run("green", APRIL).success
     before = held(world)
     monkeypatch.setattr(BigQueryWarehouse, "_publish", publish)
-    result = world.run("green", APRIL, "bigquery_table")
+    result = world.run("green", APRIL, "bigquery_table", again=True)
     assert result.success
     assert retries(result) == 1
     assert held(world) == before
