@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-# A machine that is busy with other tests shows late.
-expect.set_options(timeout=30_000)
+from taxi_assets_tests.waiting import HANG_SECONDS
+
+expect.set_options(timeout=HANG_SECONDS * 1000)
 # As root there is no sandbox; without the rest it looks for Google's hosts at each start.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -14,9 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from taxi_assets.local import postgres, processes
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.compose_file import PASSWORDS, REQUIRED, compose, copies
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 CADDY = shutil.which("caddy")
 CADDYFILE = PROJECT_ROOT / "deploy" / "compose" / "Caddyfile"
@@ -155,19 +154,25 @@ class Deployment:
         """Whether the service's own health check, run as Docker would, says so."""
         check = self.config[name]["healthcheck"]
         kind, *words = [self.here(word, name) for word in check["test"]]
-        done = subprocess.run(
-            words if kind == "CMD" else ["sh", "-c", *words],
-            env=self.environment(name),
-            cwd=self.folder / "home",
-            capture_output=True,
-            timeout=float(check["timeout"].removesuffix("s")),
-        )
-        return done.returncode == 0
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                words if kind == "CMD" else ["sh", "-c", *words],
+                env=self.environment(name),
+                cwd=self.folder / "home",
+                capture_output=True,
+                timeout=float(check["timeout"].removesuffix("s")),
+            )
+            return done.returncode == 0
+        return False
 
     def become_healthy(self, name: str) -> None:
-        seconds = float(self.config[name]["healthcheck"]["start_period"].removesuffix("s"))
         # A check is a process that costs as much as a start: asked at once again, it would slow down what it waits for.
-        wait_for(lambda: self.children[name].poll() is not None or self.is_healthy(name), seconds, name, pause=2)
+        wait_for(
+            lambda: self.children[name].poll() is not None or self.is_healthy(name),
+            f"the health of {name}",
+            pause=2,
+            report=lambda: processes.tail(self.log(name), 30),
+        )
         assert self.children[name].poll() is None, processes.tail(self.log(name), 30)
 
     def stop(self) -> None:
@@ -194,7 +199,7 @@ class Deployment:
         self, method: str, path: str, user: str | None = None, body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers (lower case) and body of the gateway's answer to that user, or to nobody."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.ports["gateway"], timeout=30)
+        connection = http.client.HTTPConnection(LOOPBACK, self.ports["gateway"], timeout=HANG_SECONDS)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, sent | (login(user) if user else {}))
         response = connection.getresponse()
@@ -205,7 +210,7 @@ class Deployment:
 
     def graphql(self, query: str, service: str = "webserver", **variables: Any) -> Any:
         """The data of the answer of a webserver, asked directly."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.ports[service], timeout=30)
+        connection = http.client.HTTPConnection(LOOPBACK, self.ports[service], timeout=HANG_SECONDS)
         body = json.dumps({"query": query, "variables": variables})
         connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
@@ -235,14 +240,6 @@ def run_sql(url: str, script: Path, environment: dict[str, str]) -> None:
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.2) -> None:
-    """Ask again and again, until it holds or the time is over."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(pause)

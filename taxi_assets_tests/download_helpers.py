@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from taxi_assets.download import Patience, RawFile
@@ -39,10 +37,3 @@ def assert_whole(raw: RawFile, folder: Path, data: bytes = DATA) -> None:
     assert (raw.sha256, raw.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert raw.fingerprint.bytes == len(data)
     assert names(folder) == [raw.file_name]
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the awaited state did not come"
-        time.sleep(0.005)

@@ -25,8 +25,8 @@ from taxi_assets.build import build_resources
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, instance
+from taxi_assets_tests.waiting import HANG_SECONDS
 
-LIMIT_SECONDS = 60.0
 BLOCK_BYTES = 4000
 
 # Here and not in each process: this imports much, and takes longer than the run of a small month.
@@ -105,7 +105,7 @@ def _start(job: Job, barrier: Any) -> tuple[Any, Path]:
 
 
 def _end(process: Any) -> None:
-    process.join(LIMIT_SECONDS)
+    process.join(HANG_SECONDS)
     if process.exitcode is None:
         process.kill()
         process.join()
@@ -129,4 +129,4 @@ def _run(job: Job, log: str, barrier: Any) -> None:
 
 def _meet(barrier: Any) -> None:
     with suppress(BrokenBarrierError):
-        barrier.wait(LIMIT_SECONDS / 4)
+        barrier.wait(HANG_SECONDS / 4)

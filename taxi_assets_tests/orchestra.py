@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,6 +28,7 @@ from taxi_assets.local.environment import environment
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.settings import PROJECT_ROOT, Settings
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 LOCATION = "taxi_assets_tests.quick_definitions"
 # What makes the difference between a test and an evening.
@@ -37,8 +37,6 @@ QUICK = {
     "poll_interval_seconds: 30": "poll_interval_seconds: 3",
     "free_slots_after_run_end_seconds: 60": "free_slots_after_run_end_seconds: 1",
 }
-# Ends a test that hangs; a machine that is busy with others needs minutes for 36 runs.
-PATIENCE_SECONDS = 420.0
 WORKSPACE = f"load_from:\n  - python_module: {{module_name: {LOCATION}, location_name: {LOCATION}}}\n"
 
 
@@ -112,7 +110,7 @@ class Orchestra:
         return False
 
     def graphql(self, query: str, **variables: Any) -> Any:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=30)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=HANG_SECONDS)
         body = json.dumps({"query": query, "variables": variables})
         connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
@@ -167,10 +165,7 @@ class Orchestra:
         return "\n".join(processes.tail(self.folder / f"{name}.log", 40) for name in self.children)
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:.0f} s\n{self.tail()}"
-            time.sleep(1)
+        wait_for(condition, what, pause=1, report=self.tail)
 
     def stop(self) -> None:
         """End the services and all that they started, known by their data folder."""

@@ -1,7 +1,6 @@
 """One Dagster stack and one browser for all browser tests: what `taxi up` starts, on ports and data of its own."""
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,13 +13,12 @@ from taxi_assets.local.ports import free_port
 from taxi_assets.local.sample import write_sample
 from taxi_assets.local.stack import Stack
 from taxi_assets.settings import PORT_DEFAULTS, Settings
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 GOOD = [date(2020, month, 1) for month in (1, 2, 3, 4)]
 # Its file holds the rows of the month before, so that nearly every one is rejected.
 BAD = date(2020, 9, 1)
 LINEAGE = "/locations/taxi_assets.definitions/asset-groups/green/lineage"
-# Five runs, two at a time, each in a process of its own that takes seconds to start.
-PATIENCE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Ui:
     def open(self, browser: Browser, path: str) -> Page:
         """A page of the UI."""
         page = browser.new_page(base_url=self.address, viewport={"width": 1500, "height": 800})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(HANG_SECONDS * 1000)
         page.goto(path)
         return page
 
@@ -86,16 +84,15 @@ def launch(page: Page, partitions: str, button: str) -> None:
 
 def wait_for_runs(ui: Ui, browser: Browser, number: int) -> None:
     """Wait until so many runs have ended, whether well or not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
     with browser.new_context(base_url=ui.address) as context:
-        while True:
+
+        def ended() -> bool:
             query = "{ runsOrError { ... on Runs { results { status } } } }"
             answer = context.request.post("/graphql", data={"query": query}).json()
-            ended = [run["status"] in ("SUCCESS", "FAILURE") for run in answer["data"]["runsOrError"]["results"]]
-            if sum(ended) == number:
-                return
-            assert time.monotonic() < deadline, f"{sum(ended)} of {number} runs have ended"
-            time.sleep(1)
+            statuses = [run["status"] for run in answer["data"]["runsOrError"]["results"]]
+            return sum(status in ("SUCCESS", "FAILURE") for status in statuses) == number
+
+        wait_for(ended, f"the end of {number} runs", pause=1)
 
 
 @pytest.fixture

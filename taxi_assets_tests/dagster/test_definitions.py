@@ -11,6 +11,7 @@ from dagster import AssetKey, AssetSpec, Definitions, MonthlyPartitionsDefinitio
 from taxi_assets.build import build_definitions
 from taxi_assets.datasets import DATASETS
 from taxi_assets.settings import PROJECT_ROOT, Settings
+from taxi_assets_tests.waiting import HANG_SECONDS
 
 # Each asset's upstream asset, pool, and what it is.
 ASSETS = {
@@ -62,7 +63,12 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
     """As `dagster` loads them, in a process without a single setting of its own."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TAXI_ENV": env, "NO_GCE_CHECK": "true"}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD], cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", LOAD],
+        cwd=PROJECT_ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{len(ALL_MONTHS) + len(FIRST_MONTHS) + 2} [] []"

@@ -16,7 +16,8 @@ import pytest
 from taxi_assets.local import processes
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets_tests.compose_file import PASSWORDS
-from taxi_assets_tests.deployment import Deployment, caddyfile, login, wait_for
+from taxi_assets_tests.deployment import Deployment, caddyfile, login
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 LOCATION = {"repositoryLocationName": "taxi_assets.definitions", "repositoryName": "__repository__"}
 LAUNCH = """mutation ($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
@@ -62,7 +63,7 @@ def test_nobody_gets_anything(gateway: Deployment, method: str, path: str) -> No
 def test_websocket_is_for_users_alone(gateway: Deployment) -> None:
     assert gateway.ask("GET", "/graphql", **UPGRADE)[0] == 401
     for user in ("operator", "viewer"):
-        with socket.create_connection((LOOPBACK, gateway.ports["gateway"]), timeout=10) as connection:
+        with socket.create_connection((LOOPBACK, gateway.ports["gateway"]), timeout=HANG_SECONDS) as connection:
             sent = {name.replace("_", "-"): value for name, value in UPGRADE.items()} | login(user)
             lines = ["GET /graphql HTTP/1.1", f"Host: {LOOPBACK}", *(f"{name}: {sent[name]}" for name in sent), "", ""]
             connection.sendall("\r\n".join(lines).encode())
@@ -80,7 +81,7 @@ def test_wrong_password_is_refused(gateway: Deployment, sent: str) -> None:
 
 def test_health_is_asked_through_the_same_login(gateway: Deployment) -> None:
     port = gateway.port_of("2020")
-    with socket.create_connection((LOOPBACK, int(port)), timeout=10) as connection:
+    with socket.create_connection((LOOPBACK, int(port)), timeout=HANG_SECONDS) as connection:
         connection.sendall(
             f"GET /server_info HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode()
         )
@@ -181,7 +182,7 @@ def test_answers_carry_the_headers_that_browsers_obey(gateway: Deployment) -> No
     assert "server" not in headers
     # Over plain HTTP it would be ignored.
     assert "strict-transport-security" not in headers
-    connection = http.client.HTTPConnection(LOOPBACK, gateway.ports["gateway"], timeout=30)
+    connection = http.client.HTTPConnection(LOOPBACK, gateway.ports["gateway"], timeout=HANG_SECONDS)
     connection.request("GET", "/", headers=login("operator"))
     policies = connection.getresponse().headers.get_all("Content-Security-Policy") or []
     assert ["script-src" in policy for policy in sorted(policies)] == [True, False]
@@ -196,7 +197,7 @@ def test_a_request_larger_than_any_query_is_refused(gateway: Deployment) -> None
 
 def test_the_log_names_the_user_and_holds_no_password(gateway: Deployment) -> None:
     gateway.ask("GET", "/server_info?who=asked", "viewer")
-    wait_for(lambda: "who=asked" in gateway.log("gateway").read_text(), 10, "the log's line")
+    wait_for(lambda: "who=asked" in gateway.log("gateway").read_text(), "the log's line")
     [line] = [line for line in gateway.log("gateway").read_text().splitlines() if "who=asked" in line]
     assert json.loads(line)["user_id"] == "viewer"
     assert login("viewer")["Authorization"].split()[1] not in line and PASSWORDS["viewer"] not in line
@@ -214,7 +215,7 @@ def https(gateway: Deployment, tmp_path: Path) -> Iterator[tuple[int, int]]:
     command = [word.replace("/etc/caddy", str(tmp_path)) for word in gateway.config["gateway"]["command"]]
     child = processes.spawn(command, environment, tmp_path, tmp_path / "gateway.log", signal.SIGTERM)
     try:
-        wait_for(lambda: child.poll() is not None or answers(https), 20, "the gateway with a host name")
+        wait_for(lambda: child.poll() is not None or answers(https), "the gateway with a host name")
         assert child.poll() is None, processes.tail(tmp_path / "gateway.log", 20)
         yield http, https
     finally:
@@ -231,7 +232,7 @@ def answers(port: int) -> bool:
 
 def ask_https(port: int, method: str, path: str, **headers: str) -> tuple[int, dict[str, str]]:
     trusting = ssl._create_unverified_context()
-    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=trusting)
+    connection = http.client.HTTPSConnection("localhost", port, timeout=HANG_SECONDS, context=trusting)
     connection.request(method, path, headers=headers)
     response = connection.getresponse()
     return response.status, {name.lower(): value for name, value in response.getheaders()}
@@ -242,7 +243,7 @@ def test_with_a_host_name_it_speaks_https_and_sends_http_there(https: tuple[int,
     assert ask_https(encrypted, "GET", "/graphql")[0] == 401
     status, headers = ask_https(encrypted, "GET", "/", **login("viewer"))
     assert (status, headers["strict-transport-security"]) == (200, "max-age=31536000")
-    connection = http.client.HTTPConnection("localhost", plain, timeout=10)
+    connection = http.client.HTTPConnection("localhost", plain, timeout=HANG_SECONDS)
     connection.request("GET", "/runs", headers=login("viewer"))
     response = connection.getresponse()
     assert response.status == 308 and (response.getheader("Location") or "").startswith("https://localhost")

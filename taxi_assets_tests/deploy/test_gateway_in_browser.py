@@ -1,11 +1,12 @@
 """The UI through the gateway, in a real browser: it logs in, shows what there is, and lets the viewer only look."""
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, Error, Page, WebSocket, expect
 
 from taxi_assets.local.ports import LOOPBACK
 from taxi_assets_tests.compose_file import PASSWORDS
 from taxi_assets_tests.deployment import Deployment
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 
 def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:
@@ -13,7 +14,7 @@ def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:
     login = {"username": user, "password": PASSWORDS[user]} if user else None
     context = browser.new_context(base_url=f"http://{LOOPBACK}:{gateway.ports['gateway']}", http_credentials=login)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(HANG_SECONDS * 1000)
     return page
 
 
@@ -28,9 +29,16 @@ def test_the_operator_may_launch_and_hears_of_news_through_the_websocket(browser
     page = opened(browser, gateway, "operator")
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    with page.expect_websocket(lambda socket: socket.url.endswith("/graphql")) as waiting:
-        page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
-    waiting.value.wait_for_event("framereceived", timeout=20_000)
+    heard: list[str | bytes] = []
+
+    # As soon as it is opened: its first frames come before the page has loaded.
+    def listen(socket: WebSocket) -> None:
+        if socket.url.endswith("/graphql"):
+            socket.on("framereceived", heard.append)
+
+    page.on("websocket", listen)
+    page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
+    wait_for(lambda: bool(heard) or bool(page.wait_for_timeout(100)), "a word through the websocket")
     expect(page.get_by_role("button", name="Materialize all")).to_be_enabled()
     assert not any("Content Security Policy" in text or "403" in text for text in complaints), complaints
 

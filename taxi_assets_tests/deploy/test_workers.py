@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 from taxi_assets.local import processes
 from taxi_assets.settings import PROJECT_ROOT
 from taxi_assets.workers.queues import QUEUES
-from taxi_assets_tests.deployment import Deployment, wait_for
+from taxi_assets_tests.deployment import Deployment
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 REDIS = shutil.which("redis-server")
 MONTHS = [f"2019-{number:02}-01" for number in range(1, 13)]
@@ -49,18 +49,23 @@ class Workers:
 
     def caught(self, name: str, group: bool) -> int:
         """The worker's process group, or the process of one of its steps, stopped in the midst of a step."""
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
+        caught: list[int] = []
+
+        def catch() -> bool:
             step = self.active(name)
             if step is None or not isinstance(step.info, dict):
-                continue
+                return False
             number = -self.deployment.children[name].pid if group else step.info["pid"]
             with suppress(ProcessLookupError):
                 signal_to(number, signal.SIGSTOP)
                 if step.state == "STARTED":
-                    return number
+                    caught.append(number)
+                    return True
                 signal_to(number, signal.SIGCONT)
-        raise AssertionError(f"{name} took no step")
+            return False
+
+        wait_for(catch, f"a step of {name}", pause=0)
+        return caught[0]
 
 
 def signal_to(number: int, what: signal.Signals) -> None:
@@ -98,11 +103,15 @@ def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_k
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for(lambda: " True" in log.read_text() or runs.poll() is not None, 180, "the first month")
+        wait_for(
+            lambda: " True" in log.read_text() or runs.poll() is not None,
+            "the first month",
+            report=lambda: processes.tail(log, 30),
+        )
         # The whole worker, as when its machine goes down; then one process of the other, as when memory runs out.
         for name, group in ((first, True), (second, False)):
             signal_to(workers.caught(name, group), signal.SIGKILL)
-        assert runs.wait(420) == 0, processes.tail(log, 30)
+        assert runs.wait(HANG_SECONDS) == 0, processes.tail(log, 30)
     finally:
         runs.kill()
     assert sorted(line for line in log.read_text().splitlines() if line.endswith(" True")) == [
@@ -133,7 +142,7 @@ def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_k
         cwd=deployment.folder / "home",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert (verified.returncode, verified.stdout.count("✓")) == (0, 1), verified.stdout + verified.stderr
     assert "12 months" in verified.stdout
@@ -149,7 +158,7 @@ def test_flower_shows_the_workers_to_one_user_and_obeys_none(workers: Workers, g
         status, _, body = gateway.ask("GET", "/flower/workers?refresh=1", "operator")
         return status == 200 and b"taxi@worker-2" in body
 
-    wait_for(listed, 20, "the workers in Flower")
+    wait_for(listed, "the workers in Flower")
     assert gateway.ask("GET", "/flower/workers")[0] == 401
     assert b"taxi@worker-2" not in gateway.ask("GET", "/flower/workers", "viewer")[2]
     for user in ("operator", "viewer"):

@@ -19,6 +19,7 @@ from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.conftest import World
 from taxi_assets_tests.deployment import run_sql
+from taxi_assets_tests.waiting import HANG_SECONDS
 
 MONTH = date(2020, 4, 1)
 PASSWORDS = {"POSTGRES_PASSWORD": "w4rehouse", "WAREHOUSE_READER_PASSWORD": "re4der"}
@@ -40,7 +41,7 @@ def run(services: Settings, tool: str, service: str, database: str, dump: Path) 
         stdin=dump.open("rb") if tool == "pg_restore" else subprocess.DEVNULL,
         stdout=dump.open("wb") if tool == "pg_dump" else subprocess.PIPE,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr.decode()
 

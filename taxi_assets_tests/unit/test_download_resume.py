@@ -28,9 +28,9 @@ from taxi_assets_tests.download_helpers import (
     SHA,
     assert_whole,
     names,
-    until,
 )
 from taxi_assets_tests.http_server import Fault, FileServer
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 # --- Resuming -------------------------------------------------------------------------------------
 
@@ -129,12 +129,12 @@ def test_a_killed_process_leaves_what_a_new_one_resumes(server: FileServer, fold
     server.plan(f"/{NAME}", Fault(hang_after=HALF))
     part = folder / f"{NAME}.part"
     with start(server.url(f"/{NAME}"), folder) as first:
-        until(lambda: part.exists() and part.stat().st_size == HALF)
+        wait_for(lambda: part.exists() and part.stat().st_size == HALF, "the first half", pause=0.005)
         first.send_signal(signal.SIGKILL)
     assert first.returncode == -signal.SIGKILL
     server.release.set()
     with start(server.url(f"/{NAME}"), folder) as second:
-        output, errors = second.communicate(timeout=20)
+        output, errors = second.communicate(timeout=HANG_SECONDS)
     assert output.split() == [SHA, str(HALF)], errors
     assert server.seen[-1].status == 206 and server.seen[-1].headers["Range"] == f"bytes={HALF}-"
     assert (folder / NAME).read_bytes() == DATA and names(folder) == [NAME]
@@ -160,12 +160,12 @@ def test_the_second_of_two_waits_and_takes_what_the_first_fetched(
     server.plan(f"/{NAME}", Fault(**{**vars(plain), "hang_after": HALF}))
     first, results = in_background(lambda: download(url, folder, patience=FAST))
     part = folder / f"{NAME}.part"
-    until(lambda: part.exists() and part.stat().st_size == HALF)
+    wait_for(lambda: part.exists() and part.stat().st_size == HALF, "the first half", pause=0.005)
     second, others = in_background(lambda: download(url, folder, patience=FAST))
-    until(lambda: waiting_for_lock(second))
+    wait_for(lambda: waiting_for_lock(second), "the wait of the second", pause=0.005)
     server.release.set()
-    first.join(10)
-    second.join(10)
+    first.join(HANG_SECONDS)
+    second.join(HANG_SECONDS)
     assert_whole(results[0], folder)
     assert_whole(others[0], folder)
     statuses = [seen.status for seen in server.seen]
@@ -181,7 +181,7 @@ def waiting_for_lock(thread: threading.Thread) -> bool:
 def test_waiting_for_another_process_is_bounded(server: FileServer, folder: Path) -> None:
     server.plan(f"/{NAME}", Fault(hang_after=HALF))
     with start(server.url(f"/{NAME}"), folder) as holder:
-        assert server.hanging.wait(10)
+        assert server.hanging.wait(HANG_SECONDS)
         with pytest.raises(SourceUnavailableError, match="Another process has been fetching"):
             download(server.url(f"/{NAME}"), folder, patience=Patience(5, 1, 0.01, 0.2))
         holder.kill()
@@ -192,6 +192,6 @@ def test_waiting_for_another_process_is_bounded(server: FileServer, folder: Path
 def test_five_processes_leave_one_whole_file(server: FileServer, folder: Path) -> None:
     started = [start(server.url(f"/{NAME}"), folder) for _ in range(5)]
     for process in started:
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=HANG_SECONDS)
         assert output.split()[:1] == [SHA], errors
     assert names(folder) == [NAME]

@@ -10,8 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from taxi_assets.local import state
 from taxi_assets.local.ports import free_port
 from taxi_assets.local.stack import Stack
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 EMBEDDED = ("postgres", "gcs", "bigquery")
 FOREIGN = ("TAXI_", "DAGSTER_", "PG", "GOOGLE_", "STORAGE_EMULATOR_", "BIGQUERY_EMULATOR_")
@@ -54,7 +54,7 @@ class Place:
 
     def taxi(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=HANG_SECONDS)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def up(self) -> None:
@@ -90,13 +90,6 @@ def _data_dir_of(pid: int) -> str | None:
         return psutil.Process(pid).environ().get("TAXI_DATA_DIR")
     except psutil.Error:
         return None
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def gone(pids: dict[str, int]) -> bool:
@@ -158,10 +151,10 @@ def test_data_outlives_a_stop_and_a_kill(place: Place) -> None:
 
     env = place.env()
     insert(env, 1)
-    lake(env).blob("raw/a.txt").upload_from_string(b"as published", timeout=10, retry=None)
+    lake(env).blob("raw/a.txt").upload_from_string(b"as published", timeout=HANG_SECONDS, retry=None)
     client = warehouse(env)
-    client.create_dataset(env["TAXI_BIGQUERY_DATASET"], timeout=10)
-    client.query_and_wait("CREATE TABLE taxi.kept AS SELECT 7 AS n", wait_timeout=10)
+    client.create_dataset(env["TAXI_BIGQUERY_DATASET"], timeout=HANG_SECONDS)
+    client.query_and_wait("CREATE TABLE taxi.kept AS SELECT 7 AS n", wait_timeout=HANG_SECONDS)
 
     stopped = place.taxi("down")
     assert stopped.returncode == 0 and "postgres" in stopped.stdout
@@ -173,13 +166,13 @@ def test_data_outlives_a_stop_and_a_kill(place: Place) -> None:
     os.kill(place.status()["supervisor_pid"], signal.SIGKILL)
     if sys.platform == "linux":
         # The kernel tells the services; elsewhere the next `taxi up` ends them.
-        wait_for(lambda: gone(pids))
+        wait_for(lambda: gone(pids), "their end")
     assert "was killed" in place.status()["reason"]
     place.up()
     assert gone(pids)
     assert kept(env) == [1]
-    assert lake(env).blob("raw/a.txt").download_as_bytes(timeout=10, retry=None) == b"as published"
-    assert [row.n for row in warehouse(env).query_and_wait("SELECT n FROM taxi.kept", wait_timeout=10)] == [7]
+    assert lake(env).blob("raw/a.txt").download_as_bytes(timeout=HANG_SECONDS, retry=None) == b"as published"
+    assert [row.n for row in warehouse(env).query_and_wait("SELECT n FROM taxi.kept", wait_timeout=HANG_SECONDS)] == [7]
 
 
 def test_a_port_in_use_is_named_with_its_variable(place: Place) -> None:
@@ -199,7 +192,7 @@ def test_a_crash_of_an_emulator_stops_the_rest_and_is_told(place: Place) -> None
     place.up()
     pids = place.pids()
     os.kill(pids["bigquery"], signal.SIGKILL)
-    wait_for(lambda: place.status()["phase"] == "stopped")
+    wait_for(lambda: place.status()["phase"] == "stopped", "the stop")
     found = place.status()
     assert found["reason"].startswith("bigquery ended with exit code -9 at ")
     assert found["reason"].endswith(f"see {place.data_dir / 'logs' / 'bigquery.log'}.")
@@ -211,14 +204,14 @@ def test_a_crash_of_an_emulator_stops_the_rest_and_is_told(place: Place) -> None
 
 def test_postgres_recovers_after_it_was_killed_amid_work(place: Place) -> None:
     foreground = place.start("up", "--no-dagster")
-    wait_for(lambda: place.status()["running"])
+    wait_for(lambda: place.status()["running"], "the start")
     env = place.env()
     insert(env, 1)
     # Left open: work of a transaction that never ends must be gone afterwards.
     connection = psycopg.connect(env["TAXI_POSTGRES_URL"])
     connection.execute("INSERT INTO kept SELECT * FROM generate_series(1000, 200000)")
     os.kill(place.pids()["postgres"], signal.SIGKILL)
-    out, err = foreground.communicate(timeout=60)
+    out, err = foreground.communicate(timeout=HANG_SECONDS)
     assert foreground.returncode == 1
     assert err.startswith("taxi: postgres ended with exit code -9 at ") and err.count("\n") == 1
     # The end of its log, where what its own processes say of its death follows.
@@ -229,11 +222,11 @@ def test_postgres_recovers_after_it_was_killed_amid_work(place: Place) -> None:
 
 def test_ctrl_c_stops_all_and_is_no_failure(place: Place) -> None:
     foreground = place.start("up", "--no-dagster")
-    wait_for(lambda: place.status()["running"])
+    wait_for(lambda: place.status()["running"], "the start")
     pids = place.pids()
     # As a terminal does: to the whole group, of which the services must be no part.
     os.killpg(foreground.pid, signal.SIGINT)
-    out, err = foreground.communicate(timeout=60)
+    out, err = foreground.communicate(timeout=HANG_SECONDS)
     assert (foreground.returncode, err) == (0, "")
     assert "Stopped." in out and gone(pids)
     log = (place.data_dir / "logs" / "postgres.log").read_text()
@@ -242,7 +235,7 @@ def test_ctrl_c_stops_all_and_is_no_failure(place: Place) -> None:
 
 def test_two_ups_at_once_make_one_stack(place: Place) -> None:
     both = [place.start("up", "--detach", "--no-dagster") for _ in range(2)]
-    outs = [process.communicate(timeout=90) for process in both]
+    outs = [process.communicate(timeout=HANG_SECONDS) for process in both]
     assert [process.returncode for process in both] == [0, 0], outs
     assert sorted("Already running" in out for out, _ in outs) == [False, True]
     supervisors = [pid for pid in psutil.pids() if _is_supervisor_of(pid, place)]
@@ -289,7 +282,7 @@ def test_dagster_answers_on_loopback_only(place: Place) -> None:
     assert {entry["state"] for entry in found["services"].values()} == {"running"}
     assert found["ui"] == f"http://127.0.0.1:{place.variables['TAXI_UI_PORT']}"
     assert found["ui"] in done.stdout
-    connection = http.client.HTTPConnection("127.0.0.1", int(place.variables["TAXI_UI_PORT"]), timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", int(place.variables["TAXI_UI_PORT"]), timeout=HANG_SECONDS)
     connection.request("GET", "/")
     answer = connection.getresponse()
     assert answer.status == 200 and b"Dagster" in answer.read()

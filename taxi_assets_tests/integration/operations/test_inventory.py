@@ -1,7 +1,5 @@
 """What each place says that it holds, by month."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from taxi_assets.resources import postgres as postgres_module
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.http_server import serve
 from taxi_assets_tests.versions import APRIL, MAY, version
+from taxi_assets_tests.waiting import wait_for
 
 GREEN = DATASETS["green"]
 
@@ -74,7 +73,7 @@ def test_counting_does_not_keep_a_month_from_being_published(world: World, monke
         with psycopg.connect(world.postgres_url) as blocker:
             blocker.execute("LOCK TABLE taxi.green_trips_2020_05 IN ACCESS EXCLUSIVE MODE")
             counted = pool.submit(world.postgres.month_rows, GREEN)
-            wait_until(lambda: waiting(world))
+            wait_for(lambda: waiting(world), "a session that waits")
             assert world.run("green", APRIL, "postgres_table").success
             assert not counted.done()
         assert counted.result(20) == before
@@ -85,14 +84,6 @@ def waiting(world: World) -> bool:
     with psycopg.connect(world.postgres_url) as connection:
         query = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
         return connection.execute(query).fetchone() == (True,)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Return when it holds; within 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_place_that_is_not_as_needed_is_named(world: World):

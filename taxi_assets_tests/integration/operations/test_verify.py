@@ -22,6 +22,7 @@ from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets.verification import verify
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.versions import APRIL, MAY
+from taxi_assets_tests.waiting import HANG_SECONDS
 
 GREEN = DATASETS["green"]
 JUNE = date(2020, 6, 1)
@@ -124,7 +125,7 @@ def test_what_differs_is_found_and_the_named_command_mends_it(
         env=shell | {"DAGSTER_POSTGRES_URL": os.environ["DAGSTER_POSTGRES_URL"], "PYTHONPATH": str(PROJECT_ROOT)},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG_SECONDS,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     done = taxi("verify", "green")
