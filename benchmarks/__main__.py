@@ -11,13 +11,14 @@ import click
 from benchmarks.compare import compare
 from benchmarks.growth import growth
 from benchmarks.layout import layout
+from benchmarks.parts import parts
 from benchmarks.section import Section
 from benchmarks.whole_runs import whole_runs
 from benchmarks.workbench import workbench
 
 RESULTS = Path(__file__).with_name("results.md")
 PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt")
-PARTS = {"stages": compare, "runs": whole_runs, "layout": layout, "growth": growth}
+PARTS = {"stages": compare, "parts": parts, "runs": whole_runs, "layout": layout, "growth": growth}
 
 
 @click.command()
