@@ -44,10 +44,10 @@ def whole_runs(bench: Workbench, runs: int, say: Callable[[str], None]) -> Secti
     return Section("Whole runs", rows, ["Seconds of whole processes, start-up included; the backfill's by month."])
 
 
-def materialize(environ: dict[str, str]) -> tuple[float, int]:
+def materialize(environ: dict[str, str], *options: str) -> tuple[float, int]:
     """Seconds and peak MiB of one month of yellow, a process of its own."""
     select = ["--select", "group:yellow", "--partition", MONTH.isoformat()]
-    return run([sys.executable, "-m", "dagster", "asset", "materialize", *select], environ)
+    return run([sys.executable, "-m", "dagster", "asset", "materialize", *select, *options], environ)
 
 
 def template(source: Path) -> str:
