@@ -33,6 +33,11 @@ from taxi_assets_tests.browser_pages import chromium
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are named by their number: gzip's hold the time, and two processes must name a test alike."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes of pytest-xdist share the files out; those of `deploy` stay together, for one deployment."""
