@@ -7,7 +7,6 @@ would bring is exchanged: host names, ports and folders, in `Deployment.here`. P
 import base64
 import functools
 import http.client
-import json
 import os
 import re
 import shutil
@@ -28,6 +27,7 @@ from taxi_assets.local import postgres, processes
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.compose_file import PASSWORDS, REQUIRED, compose, copies
+from taxi_assets_tests.graphql import graphql
 from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
 
 CADDY = shutil.which("caddy")
@@ -210,12 +210,7 @@ class Deployment:
 
     def graphql(self, query: str, service: str = "webserver", **variables: Any) -> Any:
         """The data of the answer of a webserver, asked directly."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.ports[service], timeout=HANG_SECONDS)
-        body = json.dumps({"query": query, "variables": variables})
-        connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
-        answer = json.loads(connection.getresponse().read())
-        assert "errors" not in answer, answer
-        return answer["data"]
+        return graphql(self.ports[service], query, variables)
 
 
 def caddyfile() -> str:

@@ -5,7 +5,6 @@ They use the shared embedded services, with a bucket, a BigQuery dataset and two
 
 import functools
 import http.client
-import json
 import os
 import signal
 import subprocess
@@ -28,7 +27,8 @@ from taxi_assets.local.environment import environment
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.settings import PROJECT_ROOT, Settings
-from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
+from taxi_assets_tests.graphql import graphql
+from taxi_assets_tests.waiting import wait_for
 
 LOCATION = "taxi_assets_tests.quick_definitions"
 # What makes the difference between a test and an evening.
@@ -110,12 +110,7 @@ class Orchestra:
         return False
 
     def graphql(self, query: str, **variables: Any) -> Any:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=HANG_SECONDS)
-        body = json.dumps({"query": query, "variables": variables})
-        connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
-        answer = json.loads(connection.getresponse().read())
-        assert "errors" not in answer, answer
-        return answer["data"]
+        return graphql(self.port, query, variables)
 
     def turn_on(self, sensor: str) -> None:
         """As by the switch in the UI."""

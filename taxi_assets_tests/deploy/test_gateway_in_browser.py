@@ -34,7 +34,7 @@ def test_the_operator_may_launch_and_hears_of_news_through_the_websocket(browser
     # As soon as it is opened: its first frames come before the page has loaded.
     def listen(socket: WebSocket) -> None:
         if socket.url.endswith("/graphql"):
-            socket.on("framereceived", heard.append)
+            socket.on("framereceived", lambda frame: heard.append(frame))
 
     page.on("websocket", listen)
     page.goto("/locations/taxi_assets.definitions/jobs/green_month_job")
