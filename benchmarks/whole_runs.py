@@ -52,7 +52,8 @@ def materialize(environ: dict[str, str], *options: str) -> tuple[float, int]:
 
 def template(source: Path) -> str:
     """TAXI_SOURCE for the folder of a sample file."""
-    return f"file://{source.parent}/{{dataset}}_tripdata_{{month}}.csv.gz"
+    ending = source.name.partition(".")[2]
+    return f"file://{source.parent}/{{dataset}}_tripdata_{{month}}.{ending}"
 
 
 def _stages(bench: Workbench, source: Path, runs: int) -> float:
