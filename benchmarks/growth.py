@@ -58,11 +58,12 @@ def _cells(one: Measured) -> tuple[str, str]:
 
 def _memory(found: list[tuple[int, float, float, int, int]]) -> str:
     (*_, csv, parquet), (*_, large_csv, large_parquet) = found[1], found[-1]
+    by_csv, by_parquet = large_csv / csv - 1, large_parquet / parquet - 1
     return (
-        f"Peak memory of a whole run grows by {large_csv / csv - 1:.0%} from CSV and by {large_parquet / parquet - 1:.0%} "
-        f"from Parquet, from {SIZES[1]:,} to {SIZES[-1]:,} rows; to reach: at most 600 MB (572 MiB), growing less than "
-        "10 %. It is the largest of several runs up to two million rows, and of one beyond: how many blocks are on their "
-        "way at the worst moment is chance, and a long run meets it surely. 260 MiB of it are there before the first row: "
+        f"Peak memory of a whole run grows by {by_csv:.0%} from CSV and by {by_parquet:.0%} from Parquet, from "
+        f"{SIZES[1]:,} to {SIZES[-1]:,} rows; to reach: at most 600 MB (572 MiB), growing less than 10 %. It is the "
+        "largest of several runs up to two million rows, and of one beyond: how many blocks are on their way at the "
+        "worst moment is chance, and a long run meets it surely. 260 MiB of it are there before the first row: "
         "Dagster, Arrow, pandas and Google's clients."
     )
 
