@@ -1,6 +1,7 @@
 """Assembles the definitions: assets, jobs and resources for an environment; tests override single resources."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
@@ -51,6 +52,17 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             email=EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
         ),
     }
+
+
+@contextmanager
+def lake_and_warehouses(settings: Settings) -> Iterator[dict[str, Any]]:
+    """`lake`, `bigquery` and `postgres` as a run has them, for what needs no run."""
+    resources = build_resources(settings)
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(resources[name].process_config_and_initialize_cm())
+            for name in ("lake", "bigquery", "postgres")
+        }
 
 
 def build_executor(settings: Settings) -> ExecutorDefinition:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -54,18 +54,14 @@ def datasets_and_span(dataset: str | None, months: str | None) -> tuple[Sequence
 
 @contextmanager
 def lake_and_sinks() -> Iterator[dict[str, Any]]:
-    """The resources but for the source, as a run would have them."""
-    from taxi_assets.build import build_resources
+    """The lake and the warehouses, with the environment that their clients need."""
+    from taxi_assets.build import lake_and_warehouses
     from taxi_assets.local.environment import environment
 
     settings = Settings.from_environment()
     os.environ.update(environment(settings))
-    with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(resource.process_config_and_initialize_cm())
-            for name, resource in build_resources(settings).items()
-            if name != "source"
-        }
+    with lake_and_warehouses(settings) as resources:
+        yield resources
 
 
 def _verdicts(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[Verdict]":

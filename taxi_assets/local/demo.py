@@ -4,13 +4,12 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from datetime import date
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance, Definitions, EventLogEntry
 
 from taxi_assets.assets.common import published_month
-from taxi_assets.build import build_definitions, build_resources
+from taxi_assets.build import build_definitions, lake_and_warehouses
 from taxi_assets.datasets import Dataset, dataset
 from taxi_assets.errors import ServiceError
 from taxi_assets.fingerprint import redact
@@ -111,14 +110,9 @@ def _reason(event: DagsterEvent) -> str:
 
 def _row(settings: Settings, item: Dataset, month: date, seconds: float) -> tuple[str, ...]:
     """The month as the lake and the warehouses hold it now."""
-    with ExitStack() as stack:
-        lake, bigquery, postgres = (
-            stack.enter_context(resource.process_config_and_initialize_cm())
-            for name, resource in build_resources(settings).items()
-            if name != "source"
-        )
-        _, manifest = published_month(lake, item, month)
-        loaded = [warehouse.month_totals(item, month).rows for warehouse in (bigquery, postgres)]
+    with lake_and_warehouses(settings) as resources:
+        _, manifest = published_month(resources["lake"], item, month)
+        loaded = [resources[name].month_totals(item, month).rows for name in ("bigquery", "postgres")]
     counts = (manifest.raw_rows, manifest.kept.rows, manifest.rejected_rows, *loaded)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in manifest.rejected.items() if count)
     return (item.name, month_text(month), *(f"{n:,}" for n in counts), f"{seconds:.1f}", reasons)
