@@ -6,12 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.measure import race
 from benchmarks.section import Section
 from benchmarks.workbench import MONTH_ROWS, Workbench
-from taxi_assets.clean_file import ROW_GROUP_ROWS, THREADS
+from taxi_assets.clean_file import THREADS, GroupWriter
 from taxi_assets.cleaning import clean_block
 from taxi_assets.datasets import dataset
 from taxi_assets.months import parse_month
@@ -51,7 +50,7 @@ def _seconds(source: Path, folder: Path) -> tuple[float, ...]:
     reader = open_raw(source, yellow)
     present = {column.name for column in reader.layout.columns if column is not None}
     columns = [name for name in yellow.schema.names if name in present]
-    pa.array([0])
+    pa.array([0])  # as in `stages.clean`
     marks = [time.perf_counter()]
     read: list[Callable[[], Block]] = list(reader.blocks())
     marks.append(time.perf_counter())
@@ -59,13 +58,8 @@ def _seconds(source: Path, folder: Path) -> tuple[float, ...]:
     marks.append(time.perf_counter())
     kept = [clean_block(block, yellow, month, columns).kept for block in blocks]
     marks.append(time.perf_counter())
-    _write(kept, yellow.schema.arrow, folder / "parts.parquet")
+    with GroupWriter(folder / "parts.parquet", yellow.schema.arrow) as writer:
+        for batch in kept:
+            writer.write(batch)
     marks.append(time.perf_counter())
     return tuple(later - earlier for earlier, later in pairwise(marks))
-
-
-def _write(batches: list[pa.RecordBatch], schema: pa.Schema, path: Path) -> None:
-    """As the project lays its files out."""
-    others = [field.name for field in schema if not pa.types.is_timestamp(field.type)]
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=others) as writer:
-        writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=ROW_GROUP_ROWS)

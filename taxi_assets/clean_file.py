@@ -83,9 +83,9 @@ def clean_file(
     )
     kept_path, rejected_path, keys_path = (folder / name for name in ("kept.parquet", "rejected.parquet", "keys"))
     rejected_numbers: list[NDArray[np.int64]] = []
-    with _Writer(rejected_path, REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
+    with GroupWriter(rejected_path, REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
         rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
-        with _Writer(kept_path, dataset.schema.arrow) as kept, keys_path.open("wb") as keys:
+        with GroupWriter(kept_path, dataset.schema.arrow) as kept, keys_path.open("wb") as keys:
             for block in _in_order(reader.blocks(), lambda b: clean_block(b, dataset, month, columns, off)):
                 numbers = block.numbers + manifest.raw_rows + 1
                 rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
@@ -158,7 +158,7 @@ def _drop(
     numbers: NDArray[np.int64],
     originals: Iterator[str],
     kept_path: Path,
-    rejects: "_Writer",
+    rejects: "GroupWriter",
     dataset: Dataset,
     manifest: Manifest,
 ) -> None:
@@ -167,7 +167,7 @@ def _drop(
     manifest.kept = Totals()
     unique_path = kept_path.with_name("unique.parquet")
     at = moved = 0
-    with _Writer(unique_path, dataset.schema.arrow) as unique:
+    with GroupWriter(unique_path, dataset.schema.arrow) as unique:
         for batch in pq.ParquetFile(kept_path).iter_batches(BATCH_ROWS):
             drop = again[at : at + batch.num_rows]
             kept = batch.filter(pa.array(~drop))
@@ -201,7 +201,7 @@ def _row_numbers(positions: NDArray[np.int64], rejected: NDArray[np.int64]) -> N
     return positions + np.searchsorted(kept_before, positions, side="right") + 1
 
 
-class _Writer:
+class GroupWriter:
     """A Parquet file written in row groups of a fixed size; `metadata` is added when it is closed."""
 
     def __init__(self, path: Path, schema: pa.Schema, group_rows: int = ROW_GROUP_ROWS) -> None:

@@ -29,7 +29,7 @@ from taxi_assets.rules import Mask
 from taxi_assets.schemas import INTEGER, TEXT, Column, Schema
 
 BLOCK_BYTES = 2 << 20
-# As many as a block of CSV holds; with a third more, a large month of Parquet needs a hundred megabytes more.
+# As many as a block of CSV holds; with a third more, a large month of Parquet needs fifty megabytes more.
 BATCH_ROWS = 3 << 13
 MAX_LINE_BYTES = 8 << 20
 HEAD_BYTES = 1 << 16

@@ -2,7 +2,7 @@
 
 As published it writes files in place. A kill while it writes its index of all objects leaves half a JSON
 text, with which it never starts again; a reader of an object may see the front half of a new version.
-And at each chunk of an upload it reads and writes all that came before, which makes minutes of seconds.
+And at each chunk of an upload it reads and writes all that came before: 578 MB took 36 s, and take 4 here.
 """
 
 import os
@@ -58,6 +58,8 @@ def _upload_path(service: storage.Storage, file_id: str) -> Path:
     return path
 
 
+# What the stand-ins call.
+NEEDED = ((storage._FileStore, "_disk_path"), (storage.Storage, "_object_path"), (storage.Storage, "safe_id"))
 REPLACED = {
     (storage._FileStore, "write_bytes"): write_whole,
     (storage.Storage, "get_resumable_byte_count"): received_bytes,
@@ -65,9 +67,9 @@ REPLACED = {
 }
 
 if __name__ == "__main__":
+    # A version that names these otherwise must not lose them unseen.
+    if not all(hasattr(owner, name) for owner, name in (*NEEDED, *REPLACED)):
+        raise SystemExit("gcp-storage-emulator has changed; adapt taxi_assets/local/storage_emulator.py.")
     for (owner, name), replacement in REPLACED.items():
-        # A version that names these otherwise must not lose them unseen.
-        if not hasattr(owner, name):
-            raise SystemExit("gcp-storage-emulator has changed; adapt taxi_assets/local/storage_emulator.py.")
         setattr(owner, name, replacement)
     main()

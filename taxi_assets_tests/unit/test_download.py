@@ -163,7 +163,8 @@ def test_retry_after_is_honoured_up_to_a_bound(server: FileServer, folder: Path)
     server.plan(f"/{NAME}", Fault(status=429, retry_after="1"))
     started = time.monotonic()
     download(server.url(f"/{NAME}"), folder, patience=FAST)
-    assert 1 <= time.monotonic() - started < 60
+    assert time.monotonic() - started >= 1
+    assert transport.pause(1, 0.01, 1) == 1
     assert transport.pause(1, 0.01, 3600) == 60
     assert transport.pause(1, 0.01, None) <= 0.01
     assert 4 <= transport.pause(4, 1.0) <= 8

@@ -90,7 +90,7 @@ def test_a_database_that_is_not_there_is_told_at_once(services: Settings, tmp_pa
     found = history.read(replace(services, data_dir=tmp_path))
     assert found == "Dagster's database does not answer"
     assert datasets_table(found) == f"datasets: unknown, {found}"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 2
     assert history.read(services) == "Dagster has not run yet"
     cloud = Settings.from_environment({"TAXI_ENV": "cloud"})
     assert history.read(cloud) == "DAGSTER_POSTGRES_URL is not set"
