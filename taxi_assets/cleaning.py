@@ -85,7 +85,8 @@ def _rejected(
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
     """Positions, reasons and originals of the rejected rows and the torn lines, in the file's order."""
     numbers = block.numbers[rejected]
-    reasons = [dataset.rule_names[number - 1] for number in reason[rejected]]
+    names = dataset.rule_names
+    reasons = [names[number - 1] for number in reason[rejected].tolist()]
     originals = block.original(rejected) if len(rejected) else []
     if block.torn:
         numbers = np.concatenate([numbers, [number for number, _ in block.torn]])
