@@ -195,8 +195,7 @@ class _CsvParser:
         return pc_csv.read_csv(
             pa.BufferReader(part),
             read_options=pc_csv.ReadOptions(use_threads=False, column_names=self.names, block_size=len(part) + 1),
-            # Arrow is quicker where it need not look for quotes.
-            parse_options=pc_csv.ParseOptions(quote_char='"' if b'"' in part else False, invalid_row_handler=skip),
+            parse_options=pc_csv.ParseOptions(invalid_row_handler=skip),
             convert_options=pc_csv.ConvertOptions(
                 column_types=types,
                 include_columns=[self.names[i] for i in (*self.used, *self.extra)],

@@ -127,18 +127,16 @@ class World:
         assets = build_assets(DATASETS[dataset])
         sinks = [name for name in ("bigquery_table", "postgres_table") if again and (name in names or not names)]
         ops = {"ops": {f"{dataset}__{name}": {"config": {"again": True}} for name in sinks}} if sinks else {}
-        # A run of this test before may have left the global that `no_instance_left_behind` tells of.
-        with set_defs_state_storage(None):
-            return materialize(
-                assets,
-                selection=[f"{dataset}/{name}" for name in names] or None,
-                partition_key=month.isoformat(),
-                resources=self.resources,
-                # Dagster prints each event otherwise, which hides what a failing test has to say.
-                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | ops | (run_config or {}),
-                instance=home or instance(),
-                raise_on_error=False,
-            )
+        return materialize(
+            assets,
+            selection=[f"{dataset}/{name}" for name in names] or None,
+            partition_key=month.isoformat(),
+            resources=self.resources,
+            # Dagster prints each event otherwise, which hides what a failing test has to say.
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}} | ops | (run_config or {}),
+            instance=home or instance(),
+            raise_on_error=False,
+        )
 
     def totals(self, dataset: str, month: date) -> dict[str, Totals]:
         """The month in each sink, counted by that sink itself; the lake's by reading the object's rows."""

@@ -114,12 +114,13 @@ def test_the_schedule_takes_the_month_that_should_be_there_by_now(world: World, 
     world = world.with_source(server.url("/green_{month}.csv.gz"))
 
     def evaluate() -> object:
-        context = build_schedule_context(
+        # Ended here: a context left to the garbage collector sets Dagster's globals back in the middle of a later test.
+        with build_schedule_context(
             instance=instance,
             scheduled_execution_time=morning,
             resources={name: world.resources[name] for name in ("source", "lake")},
-        )
-        return SCHEDULE(context)
+        ) as context:
+            return SCHEDULE(context)
 
     assert next_month(date(2024, 1, 1)) == months_before(morning.date(), LAG_MONTHS)
     late = evaluate()
