@@ -8,7 +8,6 @@ Pure: NumPy in, NumPy out.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,16 @@ MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 class Rows:
-    """NumPy views of a record batch's columns, made once each."""
+    """NumPy views of a record batch's columns, made once each.
+
+    They are kept in plain dictionaries: `functools.cache` on a bound method would make a cycle, and the rows would
+    stay in memory until the garbage collector comes by, which it seldom does.
+    """
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self._batch = batch
-        self.values = cache(self._values)
-        self.nulls = cache(self._nulls)
+        self._values: dict[str, NDArray[Any]] = {}
+        self._nulls: dict[str, Mask | None] = {}
 
     def __len__(self) -> int:
         return int(self._batch.num_rows)
@@ -45,16 +48,21 @@ class Rows:
         index = self._batch.schema.get_field_index(name)
         return bool(index >= 0 and self._batch.column(index).null_count < len(self))
 
-    def _values(self, name: str) -> NDArray[Any]:
+    def values(self, name: str) -> NDArray[Any]:
         """The column's buffer, zero-copy; what stands at nulls is arbitrary."""
-        column = self._batch.column(name)
-        dtype = np.dtype("int64") if pa.types.is_timestamp(column.type) else np.dtype(column.type.to_pandas_dtype())
-        return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
+        if name not in self._values:
+            column = self._batch.column(name)
+            dtype = np.dtype("int64") if pa.types.is_timestamp(column.type) else np.dtype(column.type.to_pandas_dtype())
+            buffer = np.frombuffer(column.buffers()[1], dtype)
+            self._values[name] = buffer[column.offset : column.offset + len(column)]
+        return self._values[name]
 
-    def _nulls(self, name: str) -> Mask | None:
+    def nulls(self, name: str) -> Mask | None:
         """Where the column is null; None stands for nowhere."""
-        column = self._batch.column(name)
-        return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        if name not in self._nulls:
+            column = self._batch.column(name)
+            self._nulls[name] = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        return self._nulls[name]
 
     def where(self, name: str, found: Mask) -> Mask:
         """`found`, but never where the column is null."""
