@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from taxi_assets.cleaning import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
 from taxi_assets.datasets import Dataset
-from taxi_assets.duplicates import SHADOW_SHARED, count_shadows, find_duplicates
+from taxi_assets.duplicates import SHADOW_SHARED, KeyFiles
 from taxi_assets.errors import SettingsError
 from taxi_assets.manifest import METADATA_KEY, Manifest, Totals
 from taxi_assets.reading import BATCH_ROWS, Block, RawReader, open_raw
@@ -82,28 +82,26 @@ def clean_file(
         rules_off=sorted(off),
         kept=Totals(),
     )
-    kept_path, rejected_path, keys_path = (folder / name for name in ("kept.parquet", "rejected.parquet", "keys"))
+    kept_path, rejected_path = (folder / name for name in ("kept.parquet", "rejected.parquet"))
     rejected_numbers: list[NDArray[np.int64]] = []
     with GroupWriter(rejected_path, REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
         rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
-        with GroupWriter(kept_path, dataset.schema.arrow) as kept, keys_path.open("wb") as keys:
+        with GroupWriter(kept_path, dataset.schema.arrow) as kept, KeyFiles(folder) as keys:
             for block in _in_order(reader.blocks(), lambda b: clean_block(b, dataset, month, columns, off)):
                 numbers = block.numbers + manifest.raw_rows + 1
                 rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
                 rejected_numbers.append(numbers)
                 kept.write(block.kept)
-                # Not `tofile`, which does not tell when the disk is full at the end.
-                keys.write(block.keys.tobytes())
+                keys.write(block.keys)
                 _count(block, manifest)
                 if progress is not None:
                     progress(manifest.raw_rows)
-            keys.flush()
             pa.default_memory_pool().release_unused()
             shadows = SHADOW in manifest.doubtful and set(SHADOW_SHARED) <= set(columns)
             with ThreadPoolExecutor(1) as pool:
                 # Beside the search for duplicates: both sort a column of keys, which leaves the interpreter free.
-                count = pool.submit(count_shadows, keys_path, manifest.kept.rows) if shadows else None
-                again = None if DUPLICATE in off else find_duplicates(keys_path, manifest.kept.rows)
+                count = pool.submit(keys.count_shadows) if shadows else None
+                again = None if DUPLICATE in off else keys.find_duplicates()
             if count is not None:
                 manifest.doubtful[SHADOW] = count.result()
             if again is None:
@@ -111,7 +109,6 @@ def clean_file(
         if again is not None:
             numbers = _row_numbers(np.flatnonzero(again), np.concatenate(rejected_numbers))
             _drop(again, numbers, _originals(reader, numbers), kept_path, rejects, dataset, manifest)
-    keys_path.unlink()
     return kept_path, rejected_path, manifest
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taxi_assets.datasets import Dataset
-from taxi_assets.duplicates import SHADOW_SHARED, row_keys
+from taxi_assets.duplicates import SHADOW_SHARED, Keys, row_keys
 from taxi_assets.manifest import Totals
 from taxi_assets.reading import Block
 from taxi_assets.rules import SHADOW, UNREADABLE, Rows
@@ -41,7 +41,7 @@ class CleanBlock:
     originals: list[str]
     doubtful: dict[str, int]
     totals: Totals
-    keys: NDArray[np.void]
+    keys: Keys
 
 
 def clean_block(

@@ -172,7 +172,7 @@ def test_shadow_rows_are_counted_and_stay(tmp_path: Path) -> None:
 
 def test_files_without_zones_are_not_searched_for_shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their shadow keys are all alike: looking for pairs would take the memory of the whole month."""
-    monkeypatch.setattr(cleaner, "count_shadows", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr(cleaner.KeyFiles, "count_shadows", lambda *_: pytest.fail("searched"))
     raw = tmp_path / "yellow_tripdata_2010-01.csv"
     raw.write_text(
         "vendor_id,pickup_datetime,dropoff_datetime,trip_distance\n" + "CMT,2010-01-01 09:00,2010-01-01 10:00,1\n"

@@ -61,12 +61,12 @@ def test_kept_rows_have_the_contracts_schema_and_the_files_month() -> None:
     assert clean.kept.column("source_month").to_pylist() == [APRIL, APRIL]
     assert clean.totals.rows == 2
     assert clean.totals.cents["fare_amount"] == -500
-    assert len(clean.keys) == 2
+    assert len(clean.keys["a"]) == 2
 
 
 def test_a_block_of_which_nothing_stays() -> None:
     clean = cleaned(block_of({"passenger_count": 0}, torn=(0,)))
-    assert (clean.kept.num_rows, clean.totals.rows, len(clean.keys)) == (0, 0, 0)
+    assert (clean.kept.num_rows, clean.totals.rows, len(clean.keys["a"])) == (0, 0, 0)
     assert clean.kept.schema.equals(GREEN.schema.arrow)
     empty = cleaned(block_of())
     assert (empty.count, empty.reasons, empty.originals) == (0, [], [])
