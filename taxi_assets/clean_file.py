@@ -33,7 +33,7 @@ from taxi_assets.schemas import CONTRACT_VERSION, TIME
 ROW_GROUP_ROWS = 1 << 17
 # A rejected row keeps its original text: as many as of the others would be a hundred megabytes.
 REJECTED_GROUP_ROWS = 1 << 13
-# Less takes a tenth longer; with more, a month of five million rows needs fifty megabytes more.
+# Less takes a twentieth longer; with more, a month from Parquet needs up to thirty megabytes more.
 FREED_IS_KEPT_MS = 200
 THREADS = 2
 # Enough that both threads have work while this one writes a row group; more is no faster.
@@ -61,7 +61,7 @@ def clean_file(
         SettingsError: `rules_off` names a rule that does not exist or cannot be switched off.
     """
     with suppress(NotImplementedError):
-        # Arrow's own choice keeps up to two hundred megabytes more of what was freed; not every system has this one.
+        # Arrow's own choice keeps up to eighty megabytes more of what was freed; not every system has this one.
         pa.set_memory_pool(pa.jemalloc_memory_pool())
         pa.jemalloc_set_decay_ms(FREED_IS_KEPT_MS)
     off = _checked_rules(dataset, rules_off)

@@ -1,14 +1,18 @@
 """One block through the rules."""
 
+import gc
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from taxi_assets.cleaning import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
 from taxi_assets.datasets import DATASETS
-from taxi_assets.reading import Block
+from taxi_assets.local.sample import write_sample
+from taxi_assets.reading import Block, open_raw
 
 GREEN = DATASETS["green"]
 APRIL = date(2020, 4, 1)
@@ -87,3 +91,19 @@ def test_rejected_rows_as_a_batch() -> None:
     batch = rejected_batch(APRIL, np.array([3, 4]), ["a", "b"], ["x", "y"])
     assert batch.schema.equals(REJECTED_SCHEMA)
     assert batch.to_pylist()[1] == {"source_month": APRIL, "row_number": 4, "reason": "b", "original": "y"}
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_block_goes_with_its_last_reference(tmp_path: Path, file_format: str) -> None:
+    """What waits for the garbage collector instead is megabytes a block, and the collector seldom comes."""
+    raw = write_sample("green", APRIL, tmp_path, rows=2000, file_format=file_format)
+    reader = open_raw(raw, GREEN)
+    columns = [column.name for column in GREEN.schema.published]
+    gc.collect()
+    gc.disable()
+    try:
+        for read in reader.blocks():
+            assert clean_block(read(), GREEN, APRIL, columns).reasons
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
