@@ -143,8 +143,8 @@ def test_a_run_is_a_pod_that_is_bounded_closed_and_has_secrets_by_reference() ->
     assert pod.security_context.run_as_non_root and pod.security_context.run_as_user == 1000
     assert container.security_context.capabilities.drop == ["ALL"]
     assert container.security_context.allow_privilege_escalation is False
-    # A month of 25 million rows peaks at 660 MiB.
-    assert container.resources.requests == {"cpu": "500m", "memory": "704Mi"}
+    # A month of 25 million rows peaks at 475 MiB.
+    assert container.resources.requests == {"cpu": "500m", "memory": "512Mi"}
     assert container.resources.limits == {"cpu": "2", "memory": "1Gi"}
     assert {source.secret_ref.name for source in container.env_from if source.secret_ref} == {"taxi-warehouse"}
     [password] = [entry for entry in container.env if entry.name == "DAGSTER_PG_PASSWORD"]
