@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.compare import compare
+from benchmarks.compare import compare, compare_real
 from benchmarks.growth import growth
 from benchmarks.layout import layout
 from benchmarks.parts import parts
@@ -18,7 +18,14 @@ from benchmarks.workbench import workbench
 
 RESULTS = Path(__file__).with_name("results.md")
 PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt")
-PARTS = {"stages": compare, "parts": parts, "runs": whole_runs, "layout": layout, "growth": growth}
+PARTS = {
+    "stages": compare,
+    "real": compare_real,
+    "parts": parts,
+    "runs": whole_runs,
+    "layout": layout,
+    "growth": growth,
+}
 
 
 @click.command()

@@ -37,10 +37,6 @@ class Workbench:
             write_sample("yellow", MONTH, folder, rows=rows, file_format=file_format)
         return path
 
-    def real(self, name: str) -> Path | None:
-        """A file as TLC published it, where such files lie beside the project."""
-        return TLC / name if (TLC / name).exists() else None
-
 
 @contextmanager
 def workbench(*, dagster: bool) -> Iterator[Workbench]:
