@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import run
+from typing import BinaryIO
 
 import pytest
 
-from taxi_assets import partfile
+from taxi_assets import duplicates, partfile
 from taxi_assets.local.ports import free_port
 from taxi_assets.resources import lake as lake_module
 from taxi_assets.settings import Settings
@@ -147,6 +148,11 @@ def full_disk_at(name: str) -> Callable[[Path], object]:
     return scratch_folder
 
 
+def full_file(dir: Path) -> BinaryIO:
+    """`TemporaryFile` on that device."""
+    return Path("/dev/full").open("w+b")
+
+
 @pytest.mark.parametrize("name", ["kept.parquet", "rejected.parquet", "keys", "green_2020-04.csv.gz"])
 def test_a_disk_that_fills_up_in_the_cleaning(
     shared: tuple[World, FileServer], monkeypatch: pytest.MonkeyPatch, name: str
@@ -159,7 +165,10 @@ def test_a_disk_that_fills_up_in_the_cleaning(
         # Another machine's disk, where the raw file must first be fetched.
         found.lake.local_path(f"raw/green/{name}").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(lake_module, "scratch_folder", full_disk_at(name))
+        if name == "keys":
+            patch.setattr(duplicates, "TemporaryFile", full_file)
+        else:
+            patch.setattr(lake_module, "scratch_folder", full_disk_at(name))
         fails(found, ["disk is full", "TAXI_DATA_DIR"], False, "clean_parquet")
     assert held(found) == before
     assert found.run("green", APRIL).success
