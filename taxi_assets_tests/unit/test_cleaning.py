@@ -4,6 +4,7 @@ import gc
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pyarrow as pa
@@ -99,11 +100,15 @@ def test_a_block_goes_with_its_last_reference(tmp_path: Path, file_format: str) 
     raw = write_sample("green", APRIL, tmp_path, rows=2000, file_format=file_format)
     reader = open_raw(raw, GREEN)
     columns = [column.name for column in GREEN.schema.published]
-    gc.collect()
+    made: list[ref[Any]] = []
     gc.disable()
     try:
         for read in reader.blocks():
-            assert clean_block(read(), GREEN, APRIL, columns).reasons
-        assert gc.collect() == 0
+            block = read()
+            clean = clean_block(block, GREEN, APRIL, columns)
+            made += [ref(block.rows), ref(clean.kept)]
+        del read, block, clean
+        assert made
+        assert [batch for batch in made if batch() is not None] == []
     finally:
         gc.enable()
