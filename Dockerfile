@@ -30,7 +30,7 @@ RUN useradd --uid 1000 --create-home taxi \
     && install -d -o taxi -g taxi /var/lib/taxi /var/lib/dagster /var/lib/storage /var/lib/bigquery
 COPY --from=build /opt/taxi /opt/taxi
 # The instance's configuration belongs to the code that it was tested with, and is not for the services to write.
-COPY dagster.yaml deploy/compose/workspace.yaml deploy/compose/code_server.py /opt/dagster/
+COPY dagster.yaml deploy/compose/workspace.yaml /opt/dagster/
 WORKDIR /opt/dagster
 USER taxi
 # What a container of it alone does, in Kubernetes for instance; compose says the others'.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from benchmarks.measure import race
 from benchmarks.section import Section
 from benchmarks.workbench import MONTH_ROWS, Workbench
-from taxi_assets.clean_file import ROW_GROUP_ROWS
+from taxi_assets.cleaning.clean_file import ROW_GROUP_ROWS
 
 ZONE, DAY = 132, "2021-01-15"
 QUERIES = {

@@ -10,11 +10,11 @@ import pyarrow as pa
 from benchmarks.measure import race
 from benchmarks.section import Section
 from benchmarks.workbench import MONTH_ROWS, Workbench
-from taxi_assets.clean_file import THREADS, GroupWriter
-from taxi_assets.cleaning import clean_block
-from taxi_assets.datasets import dataset
+from taxi_assets.cleaning.clean_block import clean_block
+from taxi_assets.cleaning.clean_file import THREADS, GroupWriter
+from taxi_assets.cleaning.reading import Block, open_raw
+from taxi_assets.contract.datasets import dataset
 from taxi_assets.months import parse_month
-from taxi_assets.reading import Block, open_raw
 
 FORMATS = ("csv.gz", "parquet")
 PARTS = ("unpack", "parse", "apply the rules, hash and sum up", "encode, compress and write")

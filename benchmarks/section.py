@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from taxi_assets.text import table
+from taxi_assets.cli.tables import table
 
 
 @dataclass(frozen=True)

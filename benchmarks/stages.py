@@ -13,7 +13,7 @@ from typing import Any
 
 def _published(source: Path) -> Any:
     """Dataset and month of a file by its published name."""
-    from taxi_assets.datasets import dataset
+    from taxi_assets.contract.datasets import dataset
     from taxi_assets.months import parse_month
 
     [(name, month)] = re.findall(r"^(\w+)_tripdata_(\d{4}-\d{2})\.", source.name)
@@ -25,7 +25,7 @@ def _services(folder: Path) -> dict[str, Any]:
     import json
     import os
 
-    from taxi_assets.build import build_resources
+    from taxi_assets.defs.build import build_resources
     from taxi_assets.settings import Settings
 
     os.environ.update(json.loads((folder / "environment").read_text()))
@@ -39,7 +39,7 @@ def clean(source: Path, folder: Path) -> Iterator[None]:
     """this project: all rules on, kept and rejected rows"""
     import pyarrow as pa
 
-    from taxi_assets.clean_file import clean_file
+    from taxi_assets.cleaning.clean_file import clean_file
 
     dataset, month = _published(source)
     pa.array([0])  # the first array looks for pandas, a quarter of a second; a Dagster process has it by then
@@ -78,8 +78,8 @@ def pyarrow_copy(source: Path, folder: Path) -> Iterator[None]:
 
 def postgres(source: Path, folder: Path) -> Iterator[None]:
     """this project: loaded, audited, published"""
-    from taxi_assets.datasets import dataset
-    from taxi_assets.manifest import Manifest
+    from taxi_assets.contract.datasets import dataset
+    from taxi_assets.contract.manifest import Manifest
 
     warehouse = _services(folder)["postgres"]
     manifest = Manifest.of_file(source)
@@ -92,7 +92,7 @@ def server_copy(source: Path, folder: Path) -> Iterator[None]:
     import psycopg
     from psycopg import sql
 
-    from taxi_assets.manifest import Manifest
+    from taxi_assets.contract.manifest import Manifest
 
     url, manifest = _url(folder), Manifest.of_file(source)
     table = sql.Identifier("taxi", f"{manifest.dataset}_trips")
@@ -138,7 +138,7 @@ def dlt_pipeline(source: Path, folder: Path) -> Iterator[None]:
 
 def fetch(source: Path, folder: Path) -> Iterator[None]:
     """fetch the file: copied, checked, fingerprinted"""
-    from taxi_assets.download import download
+    from taxi_assets.download.fetch import download
 
     target = folder / "fetched"
     yield
@@ -154,8 +154,8 @@ def archive(source: Path, folder: Path) -> Iterator[None]:
 
 def bigquery(source: Path, folder: Path) -> Iterator[None]:
     """this project: loaded into BigQuery's emulator, audited, published"""
-    from taxi_assets.datasets import dataset
-    from taxi_assets.manifest import Manifest
+    from taxi_assets.contract.datasets import dataset
+    from taxi_assets.contract.manifest import Manifest
 
     services = _services(folder)
     kept = services["lake"].put(source, "benchmark/kept.parquet", {})

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from taxi_assets.local.environment import environment
 from taxi_assets.local.ports import free_port
-from taxi_assets.local.sample import write_sample
 from taxi_assets.local.stack import Stack
+from taxi_assets.sample.files import write_sample
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
 MONTH = date(2021, 1, 1)

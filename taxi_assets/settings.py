@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from taxi_assets.errors import SettingsError
-from taxi_assets.mail import SmtpServer, addresses
+from taxi_assets.notifications.smtp import SmtpServer, addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 

@@ -16,20 +16,22 @@ from dagster import DagsterInstance, ExecuteInProcessResult, RetryPolicy, materi
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from playwright.sync_api import Browser
 
-from taxi_assets.assets import build_assets, common
-from taxi_assets.build import build_resources
-from taxi_assets.datasets import DATASETS
+from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.contract.manifest import Totals
+from taxi_assets.contract.object_names import clean_object, rejected_object
+from taxi_assets.defs.assets import build_assets, common
+from taxi_assets.defs.build import build_resources
 from taxi_assets.local.ports import free_port
 from taxi_assets.local.stack import Stack
-from taxi_assets.manifest import Totals
-from taxi_assets.paths import clean_object, rejected_object
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
-from taxi_assets_tests.browser_pages import chromium
+from taxi_assets_tests.support.browser_pages import chromium
 
+TESTS = Path(__file__).parent
+STARTS_MOST = ("deploy", "browser", "local")
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
 
@@ -40,9 +42,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes of pytest-xdist share the files out; those of `deploy` stay together, for one deployment."""
+    """Share the files out between two processes; those that start most come first, those of `deploy` stay together."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("deploy" if item.path.parent.name == "deploy" else item.path.stem))
+        folder = item.path.parent.relative_to(TESTS).parts[:1]
+        group = "deploy" if folder == ("deploy",) else str(item.path.relative_to(TESTS))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path.parent.name not in STARTS_MOST, not uses_services(item)))
+
+
+def uses_services(item: pytest.Item) -> bool:
+    """Return whether a test runs against embedded services."""
+    return "services" in getattr(item, "fixturenames", ()) or item.path.parent.name in STARTS_MOST
 
 
 @pytest.fixture(scope="session")
@@ -118,15 +128,15 @@ class World:
         *names: str,
         run_config: dict[str, Any] | None = None,
         home: DagsterInstance | None = None,
-        again: bool = False,
+        force: bool = False,
     ) -> ExecuteInProcessResult:
         """Materialize a month's assets, all of them or those named, in this process; `home` keeps a record of it.
 
-        With `again` the warehouses load the month though they have it from the same object.
+        With `force` the warehouses load the month though they have it from the same object.
         """
         assets = build_assets(DATASETS[dataset])
-        sinks = [name for name in ("bigquery_table", "postgres_table") if again and (name in names or not names)]
-        ops = {"ops": {f"{dataset}__{name}": {"config": {"again": True}} for name in sinks}} if sinks else {}
+        sinks = [name for name in ("bigquery_table", "postgres_table") if force and (name in names or not names)]
+        ops = {"ops": {f"{dataset}__{name}": {"config": {"force": True}} for name in sinks}} if sinks else {}
         return materialize(
             assets,
             selection=[f"{dataset}/{name}" for name in names] or None,

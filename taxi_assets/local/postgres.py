@@ -142,7 +142,7 @@ def is_ready(settings: Settings) -> bool:
             if name not in present:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     # Only now: `taxi status` and `taxi down` need no columns.
-    from taxi_assets.migrations.postgres import migrate
+    from taxi_assets.resources.postgres_tables import migrate
 
     with psycopg.connect(settings.local_postgres_url("taxi")) as warehouse:
         migrate(warehouse)

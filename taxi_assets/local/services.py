@@ -16,9 +16,10 @@ from pathlib import Path
 import psycopg
 
 from taxi_assets.errors import ServiceError
-from taxi_assets.local import postgres, runs
+from taxi_assets.local import postgres
 from taxi_assets.local.environment import environment, ports, psycopg_url
 from taxi_assets.local.ports import LOOPBACK
+from taxi_assets.runtime import orphaned_runs as runs
 from taxi_assets.settings import PROJECT_ROOT, Settings
 
 __all__ = ["Service", "address_and_log", "build_stages", "environment", "ports"]
@@ -213,7 +214,7 @@ def _settle_runs(settings: Settings, env: Mapping[str, str]) -> None:
     if psycopg_url(url) != settings.local_postgres_url("dagster") or not runs.in_progress(url):
         return
     with (settings.data_dir / "logs" / "runs.log").open("wb") as log:
-        command = [sys.executable, "-m", "taxi_assets.local.runs"]
+        command = [sys.executable, "-m", "taxi_assets.runtime.orphaned_runs"]
         folder = _dagster_folder(settings)
         folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(

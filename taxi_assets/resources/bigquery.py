@@ -15,13 +15,13 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 from pydantic import Field
 
-from taxi_assets.datasets import Dataset
+from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.manifest import Manifest, Totals
+from taxi_assets.contract.schemas import BIGQUERY_TYPES, Schema
+from taxi_assets.contract.tables import TABLES, Table, trips_table
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
-from taxi_assets.manifest import Manifest, Totals
 from taxi_assets.months import month_text
-from taxi_assets.resources.google import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
-from taxi_assets.schemas import BIGQUERY_TYPES, Schema
-from taxi_assets.tables import TABLES, Table, trips_table
+from taxi_assets.resources.google_errors import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
 
 # The client itself sets no timeout, so that a service that accepts and is silent would hold a run for ever.
 CALL: dict[str, Any] = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS), "timeout": 2 * PATIENCE_SECONDS}

@@ -17,8 +17,8 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from pydantic import Field
 
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
-from taxi_assets.resources.google import PATIENCE_SECONDS, client_arguments, google_errors
-from taxi_assets.scratch import scratch_folder
+from taxi_assets.resources.google_errors import PATIENCE_SECONDS, client_arguments, google_errors
+from taxi_assets.resources.scratch import scratch_folder
 
 RETRY = DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
 TIMEOUT = (10.0, 300.0)

@@ -13,11 +13,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
 
-from taxi_assets.datasets import Dataset
+from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
-from taxi_assets.manifest import Manifest, Totals
-from taxi_assets.migrations.postgres import LOCK_TIMEOUT, SCHEMA, Migration, columns, migrate
 from taxi_assets.months import month_text, next_month
+from taxi_assets.resources.postgres_tables import LOCK_TIMEOUT, SCHEMA, Migration, columns, migrate
 
 COPY_ROWS = 1 << 15
 

@@ -1,6 +1,6 @@
 """Where raw files come from: URL templates tried in order, or the sample made on this machine.
 
-The resource knows datasets and months; how one URL is fetched is `taxi_assets.download`'s business.
+The resource knows datasets and months; how one URL is fetched is `taxi_assets.download.fetch`'s business.
 """
 
 import os
@@ -14,7 +14,10 @@ from typing import TypeVar
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from taxi_assets.download import ForbiddenError, Patience, download, file_sha256, look
+from taxi_assets.download.fetch import ForbiddenError, RetrySettings, download, file_sha256, probe
+from taxi_assets.download.file_check import check_file
+from taxi_assets.download.fingerprint import Fingerprint, RawFile, file_name_of, redact
+from taxi_assets.download.part_file import discard_part, open_part
 from taxi_assets.errors import (
     BadFileError,
     NotPublishedError,
@@ -23,10 +26,7 @@ from taxi_assets.errors import (
     SourceUnavailableError,
     TaxiError,
 )
-from taxi_assets.filecheck import check_file
-from taxi_assets.fingerprint import Fingerprint, RawFile, file_name_of, redact
 from taxi_assets.months import month_text
-from taxi_assets.partfile import discard_part, open_part
 
 SAMPLE = "sample"
 SAMPLE_SOURCE = "sample made on this machine (not TLC data)"
@@ -111,7 +111,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
             As `fetch`.
         """
         if self.zones == SAMPLE:
-            from taxi_assets.local.sample_zones import write_zone_lookup
+            from taxi_assets.sample.zones import write_zone_lookup
 
             folder.mkdir(parents=True, exist_ok=True)
             path = write_zone_lookup(folder)
@@ -119,23 +119,23 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
             return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
         return self._download(self.zones, folder)
 
-    def look(self, dataset: str, month: date, patience: Patience | None = None) -> Fingerprint:
+    def probe(self, dataset: str, month: date, retry: RetrySettings | None = None) -> Fingerprint:
         """What the first source that has the month says the file is, without reading it; for sensors.
 
-        `patience` replaces this resource's own, for who has no time to wait.
+        `retry` replaces this resource's own, for who has no time to wait.
 
         Raises:
             NotPublishedError, SourceError, SourceUnavailableError, SettingsError: as `fetch`.
         """
         if self.is_sample:
             return self._sample_fingerprint(dataset, month)
-        return self._first(dataset, month, lambda url: look(url, patience or self._patience(), self.allow_private))
+        return self._first(dataset, month, lambda url: probe(url, retry or self._patience(), self.allow_private))
 
     def _templates(self) -> list[str]:
         return [template.strip() for template in self.templates.split(",") if template.strip()]
 
-    def _patience(self) -> Patience:
-        return Patience(self.timeout_seconds, self.attempts, self.backoff_seconds, self.lock_seconds)
+    def _patience(self) -> RetrySettings:
+        return RetrySettings(self.timeout_seconds, self.attempts, self.backoff_seconds, self.lock_seconds)
 
     def _download(
         self,
@@ -157,12 +157,12 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         raise _verdict(f"{dataset} {month_text(month)}", urls, failures)
 
     def _rows(self, dataset: str, month: date) -> int:
-        from taxi_assets.local import sample
+        from taxi_assets.sample import files as sample
 
         return self.sample_rows or sample.default_rows(dataset, month)
 
     def _sample_fingerprint(self, dataset: str, month: date) -> Fingerprint:
-        from taxi_assets.local import sample
+        from taxi_assets.sample import files as sample
 
         etag = sample.sample_fingerprint(
             dataset, month, self._rows(dataset, month), sample.published_format(dataset, month)
@@ -177,7 +177,7 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         known: Sequence[Fingerprint],
         progress: Callable[[int, int | None], None] | None,
     ) -> RawFile:
-        from taxi_assets.local import sample
+        from taxi_assets.sample import files as sample
 
         fingerprint = self._sample_fingerprint(dataset, month)
         name = sample.sample_file_name(dataset, month)

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from taxi_assets.local.ports import free_port
-from taxi_assets.local.sample import write_sample
 from taxi_assets.local.stack import Stack
+from taxi_assets.sample.files import write_sample
 from taxi_assets.settings import PORT_DEFAULTS, Settings
-from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
+from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 GOOD = [date(2020, month, 1) for month in (1, 2, 3, 4)]
 # Its file holds the rows of the month before, so that nearly every one is rejected.

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from taxi_assets.settings import PROJECT_ROOT
 from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui
-from taxi_assets_tests.waiting import HANG_SECONDS
+from taxi_assets_tests.support.waiting import HANG_SECONDS
 
 ASSETS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
 
@@ -31,7 +31,7 @@ def picture(page: Page, pictures: Path | None, name: str) -> None:
 def taxi(ui: Ui, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command, as somebody runs it beside the UI."""
     env = {**os.environ, **ui.env, "PYTHONPATH": str(PROJECT_ROOT)}
-    command = [sys.executable, "-m", "taxi_assets.cli", *arguments]
+    command = [sys.executable, "-m", "taxi_assets.cli.main", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 

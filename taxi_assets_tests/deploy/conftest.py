@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from taxi_assets.settings import Settings
-from taxi_assets_tests.compose_file import SERVICES
-from taxi_assets_tests.deployment import CADDY, Deployment
+from taxi_assets_tests.support.compose_file import SERVICES
+from taxi_assets_tests.support.deployment import CADDY, Deployment
 
 
 @pytest.fixture(scope="package")

@@ -2,7 +2,6 @@
 
 import fnmatch
 import importlib.resources
-import importlib.util
 import json
 import os
 import re
@@ -13,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from taxi_assets.runtime import code_server
 from taxi_assets.settings import PROJECT_ROOT, TLC_SOURCE, VARIABLES, Settings
-from taxi_assets_tests.compose_file import (
+from taxi_assets_tests.support.compose_file import (
     COMPOSE,
     DATABASES,
     DOCKERFILE,
@@ -178,15 +178,10 @@ def test_code_server_asks_for_the_key_in_the_cloud_alone(key: str | None, said: 
     path = tmp_path / "key.json"
     if key is not None:
         path.write_text(key)
-    script = PROJECT_ROOT / "deploy" / "compose" / "code_server.py"
-    spec = importlib.util.spec_from_file_location("code_server", script)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     environment = {"TAXI_ENV": "cloud", "GOOGLE_APPLICATION_CREDENTIALS": str(path)}
-    found = module.key_fault(environment)
+    found = code_server.key_fault(environment)
     assert found is None if said is None else said in found
-    assert module.key_fault(environment | {"TAXI_ENV": "local"}) is None
+    assert code_server.key_fault(environment | {"TAXI_ENV": "local"}) is None
 
 
 # The image.
@@ -212,7 +207,7 @@ def test_image_by_itself_is_a_code_server_that_is_checked() -> None:
     [check, command] = [json.loads(found) for found in re.findall(r"^(?:    )?CMD (\[.+\])$", text, re.MULTILINE)][::-1]
     code = compose()["services"]["code"]
     # The file in front in compose's is for the runs of its container; elsewhere a run is a container of its own.
-    assert command == code["command"][2:]
+    assert command == code["command"][3:]
     assert check == code["healthcheck"]["test"][1:]
 
 

@@ -4,8 +4,8 @@ import psycopg
 from dagster import DagsterRun, DagsterRunStatus
 
 from taxi_assets.local import processes
-from taxi_assets_tests.deployment import Deployment
-from taxi_assets_tests.waiting import wait_for
+from taxi_assets_tests.support.deployment import Deployment
+from taxi_assets_tests.support.waiting import wait_for
 
 
 def test_webserver_shows_the_code_of_the_code_server(deployment: Deployment) -> None:
@@ -62,4 +62,4 @@ def test_month_reaches_the_warehouse_even_if_the_code_server_is_killed_on_the_wa
 
 def test_nothing_is_written_where_the_image_belongs_to_root(deployment: Deployment) -> None:
     files = {path.name for path in (deployment.folder / "home").rglob("*") if path.is_file()}
-    assert files == {"code_server.py", "dagster.yaml", "workspace.yaml", "Caddyfile"}
+    assert files == {"dagster.yaml", "workspace.yaml", "Caddyfile"}

@@ -15,9 +15,9 @@ import pytest
 
 from taxi_assets.local import processes
 from taxi_assets.local.ports import LOOPBACK, free_port
-from taxi_assets_tests.compose_file import PASSWORDS
-from taxi_assets_tests.deployment import Deployment, caddyfile, login
-from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
+from taxi_assets_tests.support.compose_file import PASSWORDS
+from taxi_assets_tests.support.deployment import Deployment, caddyfile, login
+from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 LOCATION = {"repositoryLocationName": "taxi_assets.definitions", "repositoryName": "__repository__"}
 LAUNCH = """mutation ($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, WebSocket, expect
 
 from taxi_assets.local.ports import LOOPBACK
-from taxi_assets_tests.compose_file import PASSWORDS
-from taxi_assets_tests.deployment import Deployment
-from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
+from taxi_assets_tests.support.compose_file import PASSWORDS
+from taxi_assets_tests.support.deployment import Deployment
+from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 
 def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:

@@ -10,7 +10,7 @@ from psycopg import sql
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.conftest import World, make_world
-from taxi_assets_tests.deployment import run_sql
+from taxi_assets_tests.support.deployment import run_sql
 
 SCRIPTS = PROJECT_ROOT / "deploy" / "postgres"
 PASSWORDS = {"POSTGRES_PASSWORD": "l'oader", "WAREHOUSE_READER_PASSWORD": "re\\ader"}

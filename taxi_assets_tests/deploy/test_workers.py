@@ -17,10 +17,10 @@ from celery.result import AsyncResult
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
 from taxi_assets.local import processes
+from taxi_assets.runtime.queues import QUEUES
 from taxi_assets.settings import PROJECT_ROOT
-from taxi_assets.workers.queues import QUEUES
-from taxi_assets_tests.deployment import Deployment
-from taxi_assets_tests.waiting import HANG_SECONDS, wait_for
+from taxi_assets_tests.support.deployment import Deployment
+from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 REDIS = shutil.which("redis-server")
 MONTHS = [f"2019-{number:02}-01" for number in range(1, 13)]

@@ -1,0 +1,170 @@
+"""The command `taxi`. It reads arguments and prints; what a command does is said elsewhere.
+
+Modules are imported inside the commands that need them, so that `taxi --help` stays fast.
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import load_dotenv
+
+from taxi_assets import __version__
+from taxi_assets.cli import contract as cli_contract
+from taxi_assets.cli import operate as cli_operate
+from taxi_assets.cli import warehouse as cli_warehouse
+from taxi_assets.cli.tables import table
+from taxi_assets.errors import TaxiError
+from taxi_assets.months import parse_month
+from taxi_assets.settings import Settings
+
+NOT_RUNNING = 3
+
+
+class TaxiGroup(click.Group):
+    """Ends every error meant for people as one line; anything else is a defect and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except TaxiError as error:
+            click.echo(f"taxi: {error}", err=True)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            click.echo(f"taxi: {error.strerror}: {error.filename or 'a file'}", err=True)
+        ctx.exit(1)
+
+
+@click.group(cls=TaxiGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="taxi")
+def cli() -> None:
+    """Taxi Assets: New York's taxi trip records, from published file to warehouse."""
+    # As Dagster does; what the real environment says wins.
+    load_dotenv(Path.cwd() / ".env", override=False)
+
+
+@cli.command()
+@click.option("--detach", is_flag=True, help="Run in the background; return when everything answers.")
+@click.option("--no-dagster", is_flag=True, help="Only PostgreSQL and the emulators, without the UI and the daemon.")
+def up(detach: bool, no_dagster: bool) -> None:
+    """Start PostgreSQL, the emulators and Dagster on this machine, and stop them at Ctrl-C."""
+    from taxi_assets.local import supervisor
+
+    run = supervisor.start_detached if detach else supervisor.run_foreground
+    run(Settings.from_environment(), dagster=not no_dagster, say=click.echo)
+
+
+@cli.command()
+def down() -> None:
+    """Stop what `taxi up` started; the data stays."""
+    from taxi_assets.local import supervisor
+
+    stopped = supervisor.stop(Settings.from_environment())
+    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing is running.")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show what runs, and of each dataset what is loaded. Exit code 0 if all services run, 3 if not."""
+    from taxi_assets.local import supervisor
+    from taxi_assets.runtime import load_status as history
+
+    settings = Settings.from_environment()
+    found = supervisor.status(settings)
+    datasets = history.read(settings)
+    # A word instead of an object says why there is none.
+    found["datasets"] = datasets
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(_headline(found))
+        click.echo(_services_table(found["services"]))
+        click.echo("\n" + cli_operate.datasets_table(datasets))
+    ctx.exit(0 if found["running"] else NOT_RUNNING)
+
+
+@cli.command()
+def env() -> None:
+    """Print the variables that dagster, psql and Google's clients need: eval "$(taxi env)"."""
+    from taxi_assets.local.environment import environment, missing
+
+    settings = Settings.from_environment()
+    for name, value in environment(settings).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    if names := missing(settings):
+        click.echo(f"taxi: TAXI_ENV=cloud also needs {', '.join(names)}; set them as .env.example says.", err=True)
+
+
+@cli.command()
+@click.option("--dataset", "datasets", multiple=True, help="A dataset; may be repeated. Default: yellow and green.")
+@click.option("--month", "months", multiple=True, help="A month, as 2020-04; may be repeated. Default: three eras.")
+def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:
+    """Take a few months through all five assets, start to end, and show what came of them."""
+    from taxi_assets.cli import demo as module
+
+    module.run_demo(
+        Settings.from_environment(),
+        datasets or module.DATASETS,
+        [parse_month(month) for month in months] or module.MONTHS,
+        click.echo,
+    )
+
+
+@cli.command()
+@click.argument("dataset")
+@click.argument("month")
+@click.option("--rows", type=int, help="Number of rows, up to 25 million; by default it depends on the month.")
+@click.option("--format", "file_format", help="csv.gz, csv or parquet; by default what TLC published then.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder to write to.")
+def sample(dataset: str, month: str, rows: int | None, file_format: str | None, out: Path) -> None:
+    """Write a made-up file in TLC's format: DATASET as yellow, MONTH as 2020-04."""
+    from taxi_assets.sample.files import write_sample
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = write_sample(dataset, parse_month(month), out, rows=rows, file_format=file_format)
+    click.echo(f"{path}  {path.stat().st_size:,} bytes  (a sample made on this machine, not TLC's data)")
+
+
+cli.add_command(cli_contract.contract)
+cli.add_command(cli_contract.inspect)
+cli.add_command(cli_operate.verify)
+cli.add_command(cli_warehouse.migrate)
+cli.add_command(cli_warehouse.rebuild)
+
+
+def _headline(found: dict[str, Any]) -> str:
+    if found["running"]:
+        return f"running: {found['ui'] or 'without Dagster'}"
+    return f"{found['phase']}: {found['reason']}" if found["reason"] else str(found["phase"])
+
+
+def _services_table(services: dict[str, dict[str, Any]]) -> str:
+    rows = [("SERVICE", "STATE", "PID", "UPTIME", "ADDRESS", "LOG")]
+    for name, service in services.items():
+        uptime = service["uptime_seconds"]
+        pid = str(service["pid"] or "-")
+        rows.append((name, service["state"], pid, _duration(uptime), service["address"], service["log"]))
+    return table(rows)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def main() -> None:
+    """The entry point of the command `taxi`."""
+    cli(prog_name="taxi")
+
+
+if __name__ == "__main__":
+    main()

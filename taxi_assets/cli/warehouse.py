@@ -1,0 +1,70 @@
+"""The commands of `taxi` that make the warehouses what they should be; they read arguments and print."""
+
+import click
+
+from taxi_assets.cli.operate import datasets_and_span, lake_and_sinks
+
+_CHOICE = (
+    click.option("--bigquery", is_flag=True, help="Only BigQuery."),
+    click.option("--postgres", is_flag=True, help="Only PostgreSQL."),
+)
+
+
+@click.command()
+@_CHOICE[0]
+@_CHOICE[1]
+def migrate(bigquery: bool, postgres: bool) -> None:
+    """Bring the warehouses' tables to what this version needs; a second time changes nothing.
+
+    `taxi up`, the code server and every load do the same.
+    """
+    with lake_and_sinks() as resources:
+        if postgres or not bigquery:
+            applied = resources["postgres"].migrate()
+            steps = ", ".join(f"{step.number} ({step.name})" for step in applied)
+            click.echo(f"PostgreSQL: {f'applied {steps}' if applied else 'nothing to do'}.")
+        if bigquery or not postgres:
+            resources["bigquery"].migrate()
+            click.echo("BigQuery: the tables are as the contract says.")
+
+
+@click.command()
+@click.argument("dataset", required=False)
+@click.argument("months", required=False, metavar="[MONTH..MONTH]")
+@_CHOICE[0]
+@_CHOICE[1]
+@click.option("--force", is_flag=True, help="Load also the months that equal the lake already.")
+@click.pass_context
+def rebuild(
+    ctx: click.Context, dataset: str | None, months: str | None, bigquery: bool, postgres: bool, force: bool
+) -> None:
+    """Load BigQuery and PostgreSQL from the lake alone: every month that it holds, and the zones.
+
+    Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
+    What equals the lake already is left, so that it can be stopped and asked for again. Exit code 0 if all that the
+    lake holds is loaded, 1 if not.
+    """
+    from taxi_assets.contract.datasets import DATASETS
+    from taxi_assets.reconcile.rebuild import rebuild as load
+
+    chosen, first, last = datasets_and_span(dataset, months)
+    wanted = [name for name, is_set in (("bigquery", bigquery), ("postgres", postgres)) if is_set]
+    with lake_and_sinks() as resources:
+        summary = load(
+            resources["lake"],
+            {name: resources[name] for name in wanted or ("bigquery", "postgres")},
+            [DATASETS[name] for name in chosen],
+            first,
+            last,
+            zones=dataset is None,
+            force=force,
+            say=click.echo,
+        )
+    if not summary.loaded + summary.equal + summary.failed:
+        click.echo("The lake holds none of these months.")
+    else:
+        click.echo(
+            f"{summary.loaded:,} loaded with {summary.rows:,} rows, {summary.equal:,} equal already, "
+            f"{summary.failed:,} failed{'; mend what is named and run it again' if summary.failed else ''}."
+        )
+    ctx.exit(1 if summary.failed else 0)

@@ -1,0 +1,1 @@
+"""What a row is: datasets, columns, rules, table and object names. Pure: no Dagster, no network."""

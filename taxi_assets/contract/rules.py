@@ -1,0 +1,212 @@
+"""The rules that reject rows, in their order, and the quality_flags that are only counted.
+
+To change what is rejected, change the tuples of rules below. Two rules are applied elsewhere because they need more
+than a row: `unreadable_row` where values are converted, `duplicate_row` once the whole month is known.
+Pure: NumPy in, NumPy out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from taxi_assets.months import next_month
+
+Mask = NDArray[np.bool_]
+
+UNREADABLE = "unreadable_row"
+DUPLICATE = "duplicate_row"
+
+GRACE = timedelta(days=1)
+ZONES = range(1, 266)
+MAX_MILES = 100
+MAX_MILES_PER_HOUR = 100
+MICROSECONDS_PER_HOUR = 3_600_000_000
+
+
+class Rows:
+    """NumPy views of a record batch's columns, made once each.
+
+    They are kept in plain dictionaries: `functools.cache` on a bound method would make a cycle, and the rows would
+    stay in memory until the garbage collector comes by, which it seldom does.
+    """
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+        self._values: dict[str, NDArray[Any]] = {}
+        self._nulls: dict[str, Mask | None] = {}
+
+    def __len__(self) -> int:
+        return int(self._batch.num_rows)
+
+    def has(self, name: str) -> bool:
+        """Whether the column exists and holds any value."""
+        index = self._batch.schema.get_field_index(name)
+        return bool(index >= 0 and self._batch.column(index).null_count < len(self))
+
+    def values(self, name: str) -> NDArray[Any]:
+        """The column's buffer, zero-copy; what stands at nulls is arbitrary."""
+        if name not in self._values:
+            column = self._batch.column(name)
+            dtype = np.dtype("int64") if pa.types.is_timestamp(column.type) else np.dtype(column.type.to_pandas_dtype())
+            buffer = np.frombuffer(column.buffers()[1], dtype)
+            self._values[name] = buffer[column.offset : column.offset + len(column)]
+        return self._values[name]
+
+    def nulls(self, name: str) -> Mask | None:
+        """Where the column is null; None stands for nowhere."""
+        if name not in self._nulls:
+            column = self._batch.column(name)
+            self._nulls[name] = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+        return self._nulls[name]
+
+    def where(self, name: str, found: Mask) -> Mask:
+        """`found`, but never where the column is null."""
+        nulls = self.nulls(name)
+        return found if nulls is None else found & ~nulls
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason to reject rows; `find` marks them, or returns None when none can be meant."""
+
+    name: str
+    description: str
+    find: Callable[[Rows, date], Mask | None]
+
+
+def microseconds(day: date) -> int:
+    """Midnight of the day as Arrow's timestamp[us] counts it."""
+    return (day - date(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def _missing(*names: str) -> Callable[[Rows, date], Mask | None]:
+    def find(rows: Rows, month: date) -> Mask | None:
+        found = None
+        for name in names:
+            nulls = rows.nulls(name)
+            if nulls is not None:
+                found = nulls if found is None else found | nulls
+        return found
+
+    return find
+
+
+def _outside_month(rows: Rows, month: date) -> Mask | None:
+    if not rows.has("pickup_datetime"):
+        return None
+    pickup = rows.values("pickup_datetime")
+    first, end = microseconds(month - GRACE), microseconds(next_month(month) + GRACE)
+    return rows.where("pickup_datetime", (pickup < first) | (pickup >= end))
+
+
+def _ends_before_it_begins(rows: Rows, month: date) -> Mask | None:
+    if not (rows.has("pickup_datetime") and rows.has("dropoff_datetime")):
+        return None
+    found = rows.values("dropoff_datetime") < rows.values("pickup_datetime")
+    return rows.where("pickup_datetime", rows.where("dropoff_datetime", found))
+
+
+def _no_passengers(rows: Rows, month: date) -> Mask | None:
+    if not rows.has("passenger_count"):
+        return None
+    return rows.where("passenger_count", rows.values("passenger_count") == 0)
+
+
+def _unknown_zone(rows: Rows, month: date) -> Mask | None:
+    found = None
+    for name in ("pickup_location_id", "dropoff_location_id"):
+        if rows.has(name):
+            zone = rows.values(name)
+            unknown = rows.where(name, (zone < ZONES.start) | (zone >= ZONES.stop))
+            found = unknown if found is None else found | unknown
+    return found
+
+
+def _never(rows: Rows, month: date) -> None:
+    return None
+
+
+_UNREADABLE = Rule(
+    UNREADABLE,
+    "The line has another number of fields than the file, or a value that cannot be read as its column's type.",
+    _never,
+)
+_OUTSIDE = Rule(
+    "pickup_outside_month",
+    f"The pickup lies more than {GRACE.days} day before or after the file's month.",
+    _outside_month,
+)
+_BACKWARDS = Rule("dropoff_before_pickup", "The trip ends before it begins.", _ends_before_it_begins)
+_ZONE = Rule("unknown_zone", f"A zone id is not one of {ZONES.start} to {ZONES.stop - 1}.", _unknown_zone)
+_DUPLICATE = Rule(
+    DUPLICATE,
+    "Every value equals that of a row of the same file already kept. A row without a dropoff time is not compared: "
+    "in the three columns that for-hire files had until 2016, equal rows are different trips.",
+    _never,
+)
+
+TIMED_RULES = (
+    _UNREADABLE,
+    Rule("missing_times", "The pickup or the dropoff time is empty.", _missing("pickup_datetime", "dropoff_datetime")),
+    _OUTSIDE,
+    _BACKWARDS,
+    _ZONE,
+    _DUPLICATE,
+)
+METERED_RULES = (
+    *TIMED_RULES[:4],
+    Rule("no_passengers", "The passenger count is 0; an unknown count stays.", _no_passengers),
+    *TIMED_RULES[4:],
+)
+PICKUP_ONLY_RULES = (
+    _UNREADABLE,
+    Rule("missing_times", "The pickup time is empty; an unreported dropoff stays.", _missing("pickup_datetime")),
+    *TIMED_RULES[2:],
+)
+
+
+def _far(name: str) -> Callable[[Rows, date], Mask | None]:
+    def find(rows: Rows, month: date) -> Mask | None:
+        return rows.where(name, rows.values(name) > MAX_MILES) if rows.has(name) else None
+
+    return find
+
+
+def _fast(name: str) -> Callable[[Rows, date], Mask | None]:
+    def find(rows: Rows, month: date) -> Mask | None:
+        if not (rows.has(name) and rows.has("dropoff_datetime") and rows.has("pickup_datetime")):
+            return None
+        lasted = rows.values("dropoff_datetime") - rows.values("pickup_datetime")
+        found = (lasted > 0) & (rows.values(name) > lasted / (MICROSECONDS_PER_HOUR / MAX_MILES_PER_HOUR))
+        return rows.where(name, rows.where("pickup_datetime", rows.where("dropoff_datetime", found)))
+
+    return find
+
+
+def _clock_reset(rows: Rows, month: date) -> Mask | None:
+    if month in (date(2008, 12, 1), date(2009, 1, 1)) or not rows.has("pickup_datetime"):
+        return None
+    pickup = rows.values("pickup_datetime")
+    found = (pickup >= microseconds(date(2008, 12, 31))) & (pickup < microseconds(date(2009, 1, 2)))
+    return rows.where("pickup_datetime", found)
+
+
+SHADOW = "shadow_duplicates"
+_CLOCK = Rule("clock_resets", "Pickup on 2008-12-31 or 2009-01-01, where a meter's clock starts again.", _clock_reset)
+METERED_FLAGS = (
+    Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_distance")),
+    Rule("implausible_speed", f"Faster than {MAX_MILES_PER_HOUR} miles an hour on average.", _fast("trip_distance")),
+    _CLOCK,
+    Rule(SHADOW, "Among the kept rows: same times, zones and total as another, but the meter's fields empty.", _never),
+)
+FHVHV_FLAGS = (
+    Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_miles")),
+    Rule("implausible_speed", f"Faster than {MAX_MILES_PER_HOUR} miles an hour on average.", _fast("trip_miles")),
+    _CLOCK,
+)
+FHV_FLAGS = (_CLOCK,)

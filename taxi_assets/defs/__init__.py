@@ -1,0 +1,1 @@
+"""All Dagster definitions: assets, checks, jobs, schedules and sensors."""

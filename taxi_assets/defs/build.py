@@ -1,0 +1,108 @@
+"""Assembles the definitions: assets, jobs and resources for an environment; tests override single resources."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
+
+from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
+from taxi_assets.defs.assets import build_assets
+from taxi_assets.defs.assets.zones import build_zones
+from taxi_assets.defs.ingestion.sensors import POLLING_LIMITS, PollingLimits, build_months_sensor
+from taxi_assets.defs.jobs import build_month_job
+from taxi_assets.defs.operations.housekeeping import build_housekeeping
+from taxi_assets.defs.operations.reconciliation import build_reconciliation
+from taxi_assets.defs.schedules import build_month_schedule
+from taxi_assets.notifications.notifier import Notifier
+from taxi_assets.resources.bigquery import BigQueryWarehouse
+from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.resources.source import SourceResource
+from taxi_assets.settings import Settings
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """The resources for these settings; what may hold a secret stays the name of a variable until it is used."""
+    local_url = settings.local_postgres_url("taxi") if settings.env == "local" else None
+    return {
+        "source": SourceResource(
+            templates=EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
+            zones=EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
+            allow_private=settings.source_allow_private,
+            sample_rows=settings.sample_rows,
+        ),
+        "lake": LakeResource(
+            project=settings.gcp_project,
+            bucket=settings.gcs_bucket,
+            data_dir=str(settings.data_dir),
+            emulator_host=settings.storage_emulator_host,
+        ),
+        "bigquery": BigQueryWarehouse(
+            project=settings.gcp_project,
+            location=settings.bigquery_location,
+            dataset=settings.bigquery_dataset,
+            emulator_host=settings.bigquery_emulator_host,
+        ),
+        "postgres": PostgresWarehouse(url=EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url),
+        "notifier": Notifier(
+            webhook=EnvVar("TAXI_ALERT_WEBHOOK") if settings.alert_webhook_is_set else None,
+            smtp_url=EnvVar("TAXI_ALERT_SMTP_URL") if settings.alert_email_is_set else None,
+            email=EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
+        ),
+    }
+
+
+@contextmanager
+def lake_and_warehouses(settings: Settings) -> Iterator[dict[str, Any]]:
+    """`lake`, `bigquery` and `postgres` as a run has them, for what needs no run."""
+    resources = build_resources(settings)
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(resources[name].process_config_and_initialize_cm())
+            for name in ("lake", "bigquery", "postgres")
+        }
+
+
+def build_executor(settings: Settings) -> ExecutorDefinition:
+    """Where the steps of a run are taken: in its own process, or by workers."""
+    if settings.executor == "celery":
+        from taxi_assets.runtime.celery_executor import celery_executor
+
+        return celery_executor(settings)
+    # A run is a process of its own already; a process a step costs four times as long.
+    return in_process_executor
+
+
+def build_definitions(
+    settings: Settings, resources: Mapping[str, Any] | None = None, limits: PollingLimits = POLLING_LIMITS
+) -> Definitions:
+    """All definitions for these settings; `resources` replace those of the same name, `limits` the sensors'."""
+    # On a laptop nothing starts unasked; a deployment must not need somebody to turn it on.
+    enabled_by_default = settings.env == "cloud"
+    reconciliation, housekeeping = (
+        build_reconciliation(enabled_by_default, limits),
+        build_housekeeping(enabled_by_default),
+    )
+    return Definitions(
+        assets=[
+            build_zones(),
+            *(asset for dataset in DATASETS.values() for asset in build_assets(dataset)),
+            *reconciliation.assets,
+            housekeeping.asset,
+        ],
+        jobs=[*(build_month_job(dataset) for dataset in DATASETS.values()), reconciliation.job, housekeeping.job],
+        schedules=[
+            *(build_month_schedule(dataset, enabled_by_default) for dataset in DATASETS.values()),
+            reconciliation.schedule,
+            housekeeping.schedule,
+        ],
+        sensors=[
+            *(build_months_sensor(dataset, limits, enabled_by_default) for dataset in DATASETS.values()),
+            *reconciliation.sensors,
+            build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, limits.interval_seconds)),
+        ],
+        resources=build_resources(settings) | dict(resources or {}),
+        executor=build_executor(settings),
+    )

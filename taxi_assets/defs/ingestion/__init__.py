@@ -1,0 +1,1 @@
+"""The sensors that request new and changed months from the source."""

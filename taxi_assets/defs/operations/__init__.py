@@ -1,0 +1,1 @@
+"""Assets and sensors that operate the platform: reconciliation, repair, housekeeping."""

@@ -1,0 +1,1 @@
+"""Messages to people: a webhook in Slack's format and e-mail."""

@@ -1,0 +1,111 @@
+"""What differs between the places of a dataset, and how far it is behind the publication: plain values, no network."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import date
+
+from taxi_assets.contract.manifest import Manifest
+from taxi_assets.months import month_text, months_between
+
+# The sensors ask twice an hour and a month takes minutes, so that a month which is published and not loaded when the
+# day's comparison looks has either just appeared or fails. One may be the former; TLC publishes one a month, so
+# that two are the latter, and had a month's time to be seen.
+WARN_BEHIND = 1
+FAIL_BEHIND = 2
+
+
+@dataclass(frozen=True)
+class Places:
+    """What each place holds of a dataset by month.
+
+    `published` are months that the source was seen to have; `lake` has None for an object without a manifest;
+    `bigquery` and `postgres` are rows, `loaded_from` the SHA-256 of the raw file that PostgreSQL's rows came from.
+    """
+
+    published: Set[date]
+    lake: Mapping[date, Manifest | None]
+    bigquery: Mapping[date, int]
+    postgres: Mapping[date, int]
+    loaded_from: Mapping[date, str]
+
+    @property
+    def months(self) -> list[date]:
+        """Every month that any place has, newest first."""
+        return sorted({*self.published, *self.lake, *self.bigquery, *self.postgres}, reverse=True)
+
+    @property
+    def loaded(self) -> list[date]:
+        """The months that are in the lake and in both warehouses, oldest first."""
+        return sorted(self.lake.keys() & self.bigquery.keys() & self.postgres.keys())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever loaded."""
+        return not (self.lake or self.bigquery or self.postgres)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A month that is not everywhere as the lake has it, and in what way."""
+
+    month: date
+    what: str
+
+
+def compare(places: Places) -> list[Finding]:
+    """The months that differ, newest first. Where nothing was ever loaded, nothing is missing."""
+    if places.is_empty:
+        return []
+    return [Finding(month, what) for month in places.months if (what := _difference(places, month))]
+
+
+def _difference(places: Places, month: date) -> str:
+    sinks = {"BigQuery": places.bigquery.get(month, 0), "PostgreSQL": places.postgres.get(month, 0)}
+    if month not in places.lake:
+        held = [f"{rows:,} rows in {name}" for name, rows in sinks.items() if rows]
+        return f"not in the lake, but {' and '.join(held)}" if held else "published, but not loaded"
+    manifest = places.lake[month]
+    if manifest is None:
+        return "the object in the lake was put there by hand"
+    found = [
+        f"missing in {name}" if not rows else f"{rows:,} rows in {name} and {manifest.kept.rows:,} in the lake"
+        for name, rows in sinks.items()
+        if rows != manifest.kept.rows
+    ]
+    if not found and places.loaded_from.get(month, manifest.raw_sha256) != manifest.raw_sha256:
+        found = ["PostgreSQL has the rows of an older raw file"]
+    return ", ".join(found)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How many months the newest loaded month is behind the newest published one, None if nothing is loaded."""
+
+    behind: int | None
+    description: str
+
+    @property
+    def warns(self) -> bool:
+        """Whether somebody should look."""
+        return self.behind is not None and self.behind >= WARN_BEHIND
+
+    @property
+    def fails(self) -> bool:
+        """Whether somebody should act."""
+        return self.behind is not None and self.behind >= FAIL_BEHIND
+
+
+def freshness(places: Places) -> Freshness:
+    """By the months themselves and not by when they were loaded: an old month loaded today is no fresher."""
+    newest = max({*places.published, *places.lake}, default=None)
+    if places.is_empty or newest is None:
+        return Freshness(None, "Nothing is loaded, so nothing is behind.")
+    loaded = max(places.loaded, default=None)
+    if loaded is None:
+        return Freshness(FAIL_BEHIND, "No month is in the lake and in both warehouses.")
+    behind = max(0, months_between(loaded, newest))
+    return Freshness(
+        behind,
+        f"{month_text(loaded)} is the newest month in all places, {month_text(newest)} the newest published one known: "
+        f"{behind} months behind. From {WARN_BEHIND} on it warns, from {FAIL_BEHIND} on it fails.",
+    )

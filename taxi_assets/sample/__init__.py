@@ -1,0 +1,1 @@
+"""Test data in TLC's format, made on this machine."""

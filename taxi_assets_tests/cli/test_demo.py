@@ -1,0 +1,35 @@
+"""`taxi demo`, the first command that a newcomer runs, as a process with services of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from taxi_assets.local.ports import free_port
+from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT
+from taxi_assets_tests.support.waiting import HANG_SECONDS
+
+STEPS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
+
+
+def test_the_demo_ends_with_what_every_sink_holds_also_when_it_is_run_again(tmp_path: Path):
+    environ = {name: str(free_port()) for name in PORT_DEFAULTS}
+    environ |= {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(PROJECT_ROOT)}
+    environ |= {"TAXI_DATA_DIR": str(tmp_path / "data"), "TAXI_SAMPLE_ROWS": "1000"}
+    command = [sys.executable, "-m", "taxi_assets.cli.main", "demo", "--dataset", "green"]
+    command += ["--month", "2015-01", "--month", "2024-01"]
+    tables = []
+    for _ in range(2):
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_SECONDS)
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert [sum(f" {step} " in line and "✓" in line for line in lines) for step in STEPS] == [2] * len(STEPS)
+        header = next(at for at, line in enumerate(lines) if line.startswith("dataset  month"))
+        # Dataset, month, raw rows, kept, rejected, BigQuery, PostgreSQL; seconds and reasons aside.
+        tables.append([line.replace(",", "").split()[:7] for line in lines[header + 1 : header + 3]])
+    assert tables[0] == tables[1]
+    for dataset, month, *counts in tables[0]:
+        raw, kept, rejected, in_bigquery, in_postgres = map(int, counts)
+        assert (dataset, month[:2]) == ("green", "20")
+        assert raw == 1000 == kept + rejected
+        assert 900 < kept == in_bigquery == in_postgres

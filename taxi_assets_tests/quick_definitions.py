@@ -1,7 +1,0 @@
-"""The project's definitions as a code location whose sensors tick as often as Dagster lets them."""
-
-from taxi_assets.automation.sensors import Manners
-from taxi_assets.build import build_definitions
-from taxi_assets.settings import Settings
-
-defs = build_definitions(Settings.from_environment(), manners=Manners(interval_seconds=2, pace_seconds=0.0))
