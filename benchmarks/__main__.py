@@ -46,7 +46,7 @@ def main(runs: int, only: tuple[str, ...]) -> None:
 
 
 def report(sections: list[Section], runs: int) -> str:
-    """The results as Markdown."""
+    """Return the results as Markdown."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     machine = f"{os.cpu_count()} cores, {_memory()} GiB of memory, {platform.system()} {platform.machine()}"
     about = (

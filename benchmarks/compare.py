@@ -19,7 +19,7 @@ REAL = {"csv.gz": ("duckdb_copy", "pandas_copy"), "parquet": ("pyarrow_copy",)}
 
 
 def compare(bench: Workbench, runs: int, say: Callable[[str], None]) -> Section:
-    """Cleaning from CSV and from Parquet, and loading PostgreSQL, with their opponents."""
+    """Compare cleaning from CSV and from Parquet, and loading PostgreSQL, with their opponents."""
     rows: list[tuple[str, ...]] = [HEADER]
 
     def against(what: str, source: Path, count: int, ours: str, *opponents: str) -> None:
@@ -42,7 +42,7 @@ def compare(bench: Workbench, runs: int, say: Callable[[str], None]) -> Section:
 
 
 def compare_real(bench: Workbench, runs: int, say: Callable[[str], None]) -> Section:
-    """Cleaning TLC's own files beside the project, the largest of each format, which are small."""
+    """Clean TLC's own files that lie beside the project: the largest of each format, which are small."""
     rows = [HEADER[:-1]]
     for ending, opponents in REAL.items():
         for source in sorted(TLC.glob(f"*.{ending}"), key=lambda path: path.stat().st_size)[-1:]:
@@ -67,7 +67,7 @@ def _rows(what: str, count: int, results: dict[str, Measured], ours: str) -> Ite
 
 
 def _with_csv(kept: Path) -> Path:
-    """A copy of the kept rows, which the next cleaning will not replace, and the CSV for `server_copy` beside it."""
+    """Make a copy of the kept rows, which the next cleaning will not replace, and the CSV for `server_copy` beside it."""
     copy = kept.with_name("loaded.parquet")
     copy.write_bytes(kept.read_bytes())
     pc_csv.write_csv(pq.read_table(copy), copy.with_suffix(".csv"), pc_csv.WriteOptions(quoting_style="none"))

@@ -23,7 +23,7 @@ HEADER = (
 
 
 def growth(bench: Workbench, runs: int, say: Callable[[str], None]) -> Section:
-    """The stages and a whole run at four sizes."""
+    """Measure the stages and a whole run at four sizes."""
     rows: list[Sequence[str]] = [HEADER]
     found = []
     for size in SIZES:
@@ -69,7 +69,7 @@ def _memory(found: list[tuple[int, float, float, int, int]]) -> str:
 
 
 def _everything(found: list[tuple[int, float, float, int, int]]) -> list[str]:
-    """An estimate from the smallest and the largest whole run: a fixed cost a month and a cost a row."""
+    """Estimate from the smallest and the largest whole run: a fixed cost a month and a cost a row."""
     (few, _, short, *_), (many, copy, long, *_) = found[0], found[-1]
     by_row = (long - short) / (many - few)
     by_month = short - few * by_row

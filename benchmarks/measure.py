@@ -42,7 +42,7 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> tup
 
 
 def _peak_kib(pid: int) -> int:
-    """The largest memory that the process has held so far; 0 where the system does not say.
+    """Return the largest memory that the process has held so far; 0 where the system does not say.
 
     Not what wait4 tells: that counts in what the process that started it held.
     """

@@ -21,7 +21,7 @@ def _published(source: Path) -> Any:
 
 
 def _services(folder: Path) -> dict[str, Any]:
-    """The project's resources for the services whose environment `folder/environment` holds."""
+    """Return the project's resources for the services whose environment `folder/environment` holds."""
     import json
     import os
 
@@ -36,7 +36,7 @@ def _services(folder: Path) -> dict[str, Any]:
 
 
 def clean(source: Path, folder: Path) -> Iterator[None]:
-    """this project: all rules on, kept and rejected rows"""
+    """This project: all rules on, kept and rejected rows"""
     import pyarrow as pa
 
     from taxi_assets.cleaning.clean_file import clean_file
@@ -77,7 +77,7 @@ def pyarrow_copy(source: Path, folder: Path) -> Iterator[None]:
 
 
 def postgres(source: Path, folder: Path) -> Iterator[None]:
-    """this project: loaded, audited, published"""
+    """This project: loaded, audited, published"""
     from taxi_assets.contract.datasets import dataset
     from taxi_assets.contract.manifest import Manifest
 
@@ -137,7 +137,7 @@ def dlt_pipeline(source: Path, folder: Path) -> Iterator[None]:
 
 
 def fetch(source: Path, folder: Path) -> Iterator[None]:
-    """fetch the file: copied, checked, fingerprinted"""
+    """Fetch the file: copied, checked, fingerprinted"""
     from taxi_assets.download.fetch import download
 
     target = folder / "fetched"
@@ -146,14 +146,14 @@ def fetch(source: Path, folder: Path) -> Iterator[None]:
 
 
 def archive(source: Path, folder: Path) -> Iterator[None]:
-    """upload a file of that size into the lake"""
+    """Upload a file of that size into the lake"""
     lake = _services(folder)["lake"]
     yield
     lake.put(source, f"benchmark/{time.time_ns()}", {})
 
 
 def bigquery(source: Path, folder: Path) -> Iterator[None]:
-    """this project: loaded into BigQuery's emulator, audited, published"""
+    """This project: loaded into BigQuery's emulator, audited, published"""
     from taxi_assets.contract.datasets import dataset
     from taxi_assets.contract.manifest import Manifest
 
@@ -189,7 +189,7 @@ STAGES: dict[str, Callable[[Path, Path], Iterator[None]]] = {
 
 
 def title(stage: str) -> str:
-    """What the stage is, for tables."""
+    """Return the title of the stage, for tables."""
     return (STAGES[stage].__doc__ or "").strip()
 
 

@@ -21,7 +21,7 @@ STAGES = ("fetch", "archive", "clean", "bigquery", "postgres")
 
 
 def whole_runs(bench: Workbench, runs: int, say: Callable[[str], None]) -> Section:
-    """A month of yellow from CSV through all five assets, the same again, and 24 small months of green."""
+    """Run a month of yellow from CSV through all five assets, the same again, and 24 small months of green."""
     source = bench.sample(MONTH_ROWS, "csv.gz")
     environ = dict(bench.environ) | {"TAXI_SOURCE": template(source)}
     say("One month, file to both warehouses ...")

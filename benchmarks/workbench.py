@@ -29,7 +29,7 @@ class Workbench:
     environ: Mapping[str, str]
 
     def sample(self, rows: int, file_format: str) -> Path:
-        """A sample file of yellow 2021-01, made once."""
+        """Make a sample file of yellow 2021-01, made once."""
         folder = self.folder / f"{rows}"
         path = folder / f"yellow_tripdata_2021-01.{file_format}"
         if not path.exists():
@@ -40,7 +40,7 @@ class Workbench:
 
 @contextmanager
 def workbench(*, dagster: bool) -> Iterator[Workbench]:
-    """A folder and services of its own, which are gone afterwards; with Dagster's webserver and daemon if told."""
+    """Provide a folder and services that are gone afterwards, with Dagster if asked for."""
     with tempfile.TemporaryDirectory(prefix="taxi-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL may run as another user, and reads the CSV for its COPY by itself

@@ -47,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.relative_to(TESTS).parts[:1]
         group = "deploy" if folder == ("deploy",) else str(item.path.relative_to(TESTS))
         item.add_marker(pytest.mark.xdist_group(group))
+        if uses_services(item):
+            item.add_marker(pytest.mark.services)
     items.sort(key=lambda item: (item.path.parent.name not in STARTS_MOST, not uses_services(item)))
 
 

@@ -16,7 +16,8 @@ SKIPPED = {"name": "pyarrow", "skip_reason": "Dependency not found on PyPI and c
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
     spec = importlib.util.spec_from_file_location("audit", PROJECT_ROOT / ".ci" / "audit.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -40,6 +41,5 @@ def test_verdict(audit: ModuleType, packages: list[dict[str, object]], code: int
 
 def test_a_service_that_does_not_answer_is_said_and_no_failure(audit: ModuleType) -> None:
     lines, code = audit.verdict("", "Traceback ...\nConnectionError: no route to host")
-    assert code == 0 and lines == [
-        "audit: NOT DONE. The advisory service could not be asked (ConnectionError: no route to host)."
-    ]
+    assert code == 0
+    assert lines == ["audit: NOT DONE. The advisory service could not be asked (ConnectionError: no route to host)."]

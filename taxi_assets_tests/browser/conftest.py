@@ -29,7 +29,7 @@ class Ui:
     env: dict[str, str]
 
     def open(self, browser: Browser, path: str) -> Page:
-        """A page of the UI."""
+        """Open a page of the UI."""
         page = browser.new_page(base_url=self.address, viewport={"width": 1500, "height": 800})
         page.set_default_timeout(HANG_SECONDS * 1000)
         page.goto(path)
@@ -38,7 +38,7 @@ class Ui:
 
 @pytest.fixture(scope="package")
 def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """The stack, with made-up files of green in a folder as its source."""
+    """Run the stack, with made-up files of green in a folder as its source."""
     folder = tmp_path_factory.mktemp("browser")
     source = folder / "source"
     source.mkdir()
@@ -56,7 +56,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 @pytest.fixture(scope="package")
 def launched(ui: Ui, browser: Browser) -> Ui:
-    """The UI after a month, a month with a bad file and a backfill of three were launched in it, and have ended."""
+    """Return the UI after a month, a month with a bad file and a backfill of three were launched in it, and have ended."""
     for partitions, button in (
         (GOOD[-1].isoformat(), "Launch 1 run"),
         (BAD.isoformat(), "Launch 1 run"),
@@ -97,6 +97,6 @@ def wait_for_runs(ui: Ui, browser: Browser, number: int) -> None:
 
 @pytest.fixture
 def pictures() -> Path | None:
-    """The folder that screenshots are put into, if they are asked for."""
+    """Return the folder that screenshots are put into, if they are asked for."""
     folder = os.environ.get("SCREENSHOTS")
     return Path(folder).absolute() if folder else None

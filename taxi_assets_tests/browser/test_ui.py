@@ -29,7 +29,7 @@ def picture(page: Page, pictures: Path | None, name: str) -> None:
 
 
 def taxi(ui: Ui, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The command, as somebody runs it beside the UI."""
+    """Run the command, as somebody runs it beside the UI."""
     env = {**os.environ, **ui.env, "PYTHONPATH": str(PROJECT_ROOT)}
     command = [sys.executable, "-m", "taxi_assets.cli.main", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANG_SECONDS)

@@ -36,7 +36,7 @@ def deployment(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="package")
 def gateway(deployment: Deployment) -> Deployment:
-    """The same, with its gateway."""
+    """Return the deployment with its gateway."""
     if not CADDY:
         pytest.skip("Debian's package caddy is not installed")
     return deployment

@@ -22,7 +22,7 @@ from taxi_assets_tests.support.compose_file import (
     REQUIRED,
     SERVICES,
     WORKERS,
-    RequiredVariable,
+    RequiredVariableError,
     compose,
     copies,
     mentions,
@@ -30,7 +30,7 @@ from taxi_assets_tests.support.compose_file import (
 
 
 def named_volumes(service: dict[str, Any]) -> list[str]:
-    """The volumes that outlive a container, as `name:target`."""
+    """Return the volumes that outlive a container, as `name:target`."""
     volumes = service.get("volumes", [])
     return [volume for volume in volumes if isinstance(volume, str) and not volume.startswith("/")]
 
@@ -75,7 +75,8 @@ def test_only_the_key_of_google_is_mounted_from_the_host_and_only_where_steps_ru
     assert set(mounts) == {"code", "worker"}
     for name, mount in mounts.items():
         assert mount["source"] == "/etc/taxi/key.json"
-        assert mount["read_only"] and not mount["bind"]["create_host_path"]
+        assert mount["read_only"]
+        assert not mount["bind"]["create_host_path"]
         assert mount["target"] == config[name]["environment"]["GOOGLE_APPLICATION_CREDENTIALS"]
 
 
@@ -126,7 +127,7 @@ def test_only_the_gateway_and_what_runs_steps_have_a_way_out() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_required_variable_is_asked_for_by_name(name: str) -> None:
-    with pytest.raises(RequiredVariable, match=f"{name}: Set {name} in .env.* to .{{20,}}"):
+    with pytest.raises(RequiredVariableError, match=f"{name}: Set {name} in .env.* to .{{20,}}"):
         compose(**{name: ""})
 
 
@@ -197,8 +198,10 @@ def test_image_copies_what_is_there_and_sees_nothing_else() -> None:
 def test_image_is_pinned_has_no_dev_extras_and_does_not_run_as_root() -> None:
     text = DOCKERFILE.read_text()
     build, final = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
-    assert build == final and re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", final)
-    assert "-c constraints.txt" in text and "[dev]" not in text
+    assert build == final
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", final)
+    assert "-c constraints.txt" in text
+    assert "[dev]" not in text
     assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["taxi"]
 
 

@@ -57,7 +57,8 @@ def test_month_reaches_the_warehouse_even_if_the_code_server_is_killed_on_the_wa
     assert list((deployment.folder / "dagster").rglob("*.err"))
     with psycopg.connect(deployment.environment("code")["TAXI_POSTGRES_URL"]) as connection:
         row = connection.execute("SELECT count(*) FROM taxi.green_trips").fetchone()
-        assert row is not None and 900 < row[0] <= 1000
+        assert row is not None
+        assert 900 < row[0] <= 1000
 
 
 def test_nothing_is_written_where_the_image_belongs_to_root(deployment: Deployment) -> None:

@@ -10,7 +10,7 @@ from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 
 def opened(browser: Browser, gateway: Deployment, user: str | None) -> Page:
-    """A page of somebody who enters that user's name and password when asked."""
+    """Open a page of somebody who enters that user's name and password when asked."""
     login = {"username": user, "password": PASSWORDS[user]} if user else None
     context = browser.new_context(base_url=f"http://{LOOPBACK}:{gateway.ports['gateway']}", http_credentials=login)
     page = context.new_page()

@@ -58,7 +58,8 @@ def test_rights_are_these_and_no_more(resources: dict[tuple[str, str], dict[str,
 
 def test_bucket_is_closed_to_the_public_and_near_the_tables(resources: dict[tuple[str, str], dict[str, Any]]) -> None:
     bucket = resources["google_storage_bucket", "lake"]
-    assert bucket["public_access_prevention"] == "enforced" and bucket["uniform_bucket_level_access"] is True
+    assert bucket["public_access_prevention"] == "enforced"
+    assert bucket["uniform_bucket_level_access"] is True
     assert bucket["location"] == resources["google_bigquery_dataset", "taxi"]["location"]
     assert bucket["lifecycle_rule"][0]["condition"][0]["matches_prefix"] == ["pending/"]
 

@@ -89,7 +89,8 @@ def test_code_gets_settings_that_it_knows_and_secrets_by_name_alone() -> None:
     assert {name for name in environment if name.startswith("TAXI_")} <= set(VARIABLES)
     capitals = {"PROJECT": "a-project", "BUCKET": "a-bucket"}
     settings = Settings.from_environment({name: capitals.get(value, value) for name, value in environment.items()})
-    assert settings.env == "cloud" and settings.gcp_project == "a-project"
+    assert settings.env == "cloud"
+    assert settings.gcp_project == "a-project"
     assert CODE["envSecrets"] == [{"name": "taxi-warehouse"}]
     assert "postgresqlPassword" not in VALUES["postgresql"]
     assert "URL" not in "".join(environment)
@@ -98,14 +99,15 @@ def test_code_gets_settings_that_it_knows_and_secrets_by_name_alone() -> None:
 def test_only_the_read_only_ui_is_added_and_nothing_is_published() -> None:
     assert VALUES["ingress"] == {"enabled": False}
     webserver = VALUES["dagsterWebserver"]
-    assert webserver["service"]["type"] == "ClusterIP" and webserver["enableReadOnly"] is True
+    assert webserver["service"]["type"] == "ClusterIP"
+    assert webserver["enableReadOnly"] is True
     # Root alone may listen below 1024.
     assert webserver["service"]["port"] == webserver["readinessProbe"]["httpGet"]["port"] > 1024
     assert all(VALUES[name]["podSecurityContext"]["runAsNonRoot"] for name in ("dagsterWebserver", "dagsterDaemon"))
 
 
 def job_of_a_run() -> kubernetes.client.V1Job:
-    """The Kubernetes job of a run, as the launcher builds it from the chart's configuration."""
+    """Build the Kubernetes job of a run, as the launcher builds it from the chart's configuration."""
     from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
     launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
@@ -140,7 +142,8 @@ def test_a_run_is_a_pod_that_is_bounded_closed_and_has_secrets_by_reference() ->
     [container] = pod.containers
     assert container.image == "REGISTRY/taxi-assets:0.1.0"
     assert pod.service_account_name == "taxi-assets"
-    assert pod.security_context.run_as_non_root and pod.security_context.run_as_user == 1000
+    assert pod.security_context.run_as_non_root
+    assert pod.security_context.run_as_user == 1000
     assert container.security_context.capabilities.drop == ["ALL"]
     assert container.security_context.allow_privilege_escalation is False
     # A month of 25 million rows peaks at 475 MiB.
@@ -148,7 +151,8 @@ def test_a_run_is_a_pod_that_is_bounded_closed_and_has_secrets_by_reference() ->
     assert container.resources.limits == {"cpu": "2", "memory": "1Gi"}
     assert {source.secret_ref.name for source in container.env_from if source.secret_ref} == {"taxi-warehouse"}
     [password] = [entry for entry in container.env if entry.name == "DAGSTER_PG_PASSWORD"]
-    assert password.value is None and password.value_from.secret_key_ref.name == "dagster-postgresql"
+    assert password.value is None
+    assert password.value_from.secret_key_ref.name == "dagster-postgresql"
     assert "/var/lib/taxi" in {mount.mount_path for mount in container.volume_mounts}
     assert job.ttl_seconds_after_finished == 86400
 
@@ -156,4 +160,5 @@ def test_a_run_is_a_pod_that_is_bounded_closed_and_has_secrets_by_reference() ->
 def test_the_guide_names_the_chart_of_the_pinned_dagster() -> None:
     guide = (PROJECT_ROOT / "docs" / "kubernetes.md").read_text()
     assert f"--version {importlib.metadata.version('dagster')} " in guide
-    assert "EXPOSE 4000" in (PROJECT_ROOT / "Dockerfile").read_text() and CODE["port"] == 4000
+    assert "EXPOSE 4000" in (PROJECT_ROOT / "Dockerfile").read_text()
+    assert CODE["port"] == 4000

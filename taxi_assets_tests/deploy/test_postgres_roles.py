@@ -18,7 +18,7 @@ PASSWORDS = {"POSTGRES_PASSWORD": "l'oader", "WAREHOUSE_READER_PASSWORD": "re\\a
 
 @pytest.fixture(scope="module")
 def warehouse(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world whose warehouse is loaded by the role that the script makes; green 2020-04 is in it."""
+    """Return a world whose warehouse is loaded by the role that the script makes; green 2020-04 is in it."""
     world = make_world(services, tmp_path_factory.mktemp("roles"))
     for _ in range(2):
         # A second time for those who change a password.
@@ -77,7 +77,8 @@ def test_what_a_role_does_not_need_it_may_not(warehouse: World, role: str, state
 def test_passwords_arrive_whatever_is_in_them_and_are_kept_as_hashes(warehouse: World) -> None:
     with psycopg.connect(warehouse.postgres_url) as connection:
         kept = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'taxi_%'").fetchall()
-    assert len(kept) == 2 and all(password.startswith("SCRAM-SHA-256$") for (password,) in kept)
+    assert len(kept) == 2
+    assert all(password.startswith("SCRAM-SHA-256$") for (password,) in kept)
 
 
 def test_a_third_role_does_not_even_connect(warehouse: World) -> None:

@@ -34,21 +34,21 @@ class Workers:
     broker: Celery
 
     def environment(self) -> dict[str, str]:
-        """What `code` says to its runs with TAXI_EXECUTOR=celery in .env."""
+        """Return what `code` sets for its runs with TAXI_EXECUTOR=celery in .env."""
         return self.deployment.environment("code") | {"TAXI_EXECUTOR": "celery"}
 
     def answers(self, name: str) -> bool:
         return bool(self.broker.control.inspect([f"taxi@{name}"], timeout=5, limit=1).ping())
 
     def active(self, name: str) -> AsyncResult | None:
-        """A step that this worker has begun."""
+        """Return a step that this worker has begun."""
         found = self.broker.control.inspect([f"taxi@{name}"], timeout=2, limit=1).active() or {}
         for task in found.get(f"taxi@{name}", []):
             return AsyncResult(task["id"], app=self.broker)
         return None
 
     def caught(self, name: str, group: bool) -> int:
-        """The worker's process group, or the process of one of its steps, stopped in the midst of a step."""
+        """Stop the worker's process group, or the process of one of its steps, in the midst of a step."""
         caught: list[int] = []
 
         def catch() -> bool:
@@ -84,7 +84,7 @@ def workers(deployment: Deployment) -> Iterator[Workers]:
         with ThreadPoolExecutor() as pool:
             list(pool.map(deployment.become_healthy, services))
     url = deployment.environment("code")["TAXI_REDIS_URL"]
-    yield Workers(deployment, names, Celery(broker=url, backend=url))
+    return Workers(deployment, names, Celery(broker=url, backend=url))
 
 
 def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_killed(workers: Workers) -> None:
@@ -134,7 +134,8 @@ def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_k
                 took[str(event.engine_event_data.metadata["Celery worker"].value)] += 1
     assert set(took) == {f"taxi@{first}", f"taxi@{second}"}
     assert 2 <= len(lost) <= 4, lost
-    assert any(f"taxi@{first} went away" in text for text in lost) and any("WorkerLostError" in text for text in lost)
+    assert any(f"taxi@{first} went away" in text for text in lost)
+    assert any("WorkerLostError" in text for text in lost)
 
     verified = subprocess.run(
         ["taxi", "verify", "green", "2019-01..2019-12"],
@@ -174,7 +175,9 @@ def test_redis_asks_for_its_password(workers: Workers) -> None:
         subprocess.run(["redis-cli", "-p", port, "ping"], env=environment | own, capture_output=True, text=True).stdout
         for own in ({}, {"REDISCLI_AUTH": environment["REDIS_PASSWORD"]})
     ]
-    assert answers[0].startswith("NOAUTH") and answers[1] == "PONG\n"
+    assert answers[0].startswith("NOAUTH")
+    assert answers[1] == "PONG\n"
     command = [deployment.here(word, "redis") for word in deployment.config["redis"]["command"]]
     started = subprocess.run(command, env=environment | {"REDIS_PASSWORD": ""}, capture_output=True, text=True)
-    assert started.returncode != 0 and "REDIS_PASSWORD: is not set; set it in .env" in started.stderr
+    assert started.returncode != 0
+    assert "REDIS_PASSWORD: is not set; set it in .env" in started.stderr

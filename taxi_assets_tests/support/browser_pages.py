@@ -19,7 +19,7 @@ FLAGS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser, or a skip where Debian's package is not installed."""
+    """Start a headless browser, or skip where Debian's package is not installed."""
     path = shutil.which("chromium")
     if not path:
         pytest.skip("Debian's package chromium is not installed")

@@ -37,12 +37,12 @@ SERVICES = (*EMULATORS, *DAGSTER_SERVICES, "gateway")
 WORKERS = ("redis", "worker", "flower")
 
 
-class RequiredVariable(Exception):
+class RequiredVariableError(Exception):
     """What compose says of `${NAME:?sentence}` when NAME is not set."""
 
 
 def interpolate(node: Any, values: Mapping[str, str]) -> Any:
-    """The node with compose's three forms of variables replaced."""
+    """Return the node with compose's three forms of variables replaced."""
     if isinstance(node, dict):
         return {key: interpolate(value, values) for key, value in node.items()}
     if isinstance(node, list):
@@ -55,12 +55,12 @@ def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
     if name is None:
         return "$"
     if not values.get(name) and kind == "?":
-        raise RequiredVariable(f"{name}: {rest}")
+        raise RequiredVariableError(f"{name}: {rest}")
     return values.get(name) or (rest if kind == "-" else "")
 
 
 def compose(**values: str) -> dict[str, Any]:
-    """The file as compose would understand it with these variables."""
+    """Return the file as compose would understand it with these variables."""
     return interpolate(yaml.safe_load(COMPOSE.read_text()), REQUIRED | values)
 
 

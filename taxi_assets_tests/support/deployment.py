@@ -95,7 +95,7 @@ class Deployment:
         )["services"]
 
     def here(self, text: str, name: str = "") -> str:
-        """The text with this machine's addresses, ports and folders; `name` is the service that says it."""
+        """Return the text with this machine's addresses, ports and folders; `name` is the service that says it."""
         exchanged = self._exchanged | {"3000": str(self.ports.get(name, "")), "%h": name}
         if name in self.copies:
             exchanged["/var/lib/taxi"] = str(self.folder / name)
@@ -103,7 +103,7 @@ class Deployment:
         return once.sub(lambda match: exchanged[match[0]], text)
 
     def port_of(self, port: str) -> str:
-        """What stands for a port of the file on this machine."""
+        """Return what stands for a port of the file on this machine."""
         return self._exchanged[port]
 
     def environment(self, name: str) -> dict[str, str]:
@@ -111,13 +111,13 @@ class Deployment:
         return self._machine | {"HOSTNAME": name} | said
 
     def scale(self, name: str, number: int) -> list[str]:
-        """The names of so many copies of a service, as `--scale` makes them, each with a data folder of its own."""
+        """Return names for copies of a service, as `--scale` makes them, each with its own data folder."""
         self.copies = [f"{name}-{index + 1}" for index in range(number)]
         self.config |= dict.fromkeys(self.copies, self.config[name])
         return self.copies
 
     def prepare(self) -> None:
-        """What the image and the other containers bring: folders, configuration, roles and databases."""
+        """Prepare what the image and the other containers bring: folders, configuration, roles and databases."""
         for name in ("home", "dagster", "taxi", "storage", "bigquery", "user"):
             (self.folder / name).mkdir()
         for source, target in copies().items():
@@ -209,12 +209,12 @@ class Deployment:
             connection.close()
 
     def graphql(self, query: str, service: str = "webserver", **variables: Any) -> Any:
-        """The data of the answer of a webserver, asked directly."""
+        """Return the data of a webserver's answer to a direct request."""
         return graphql(self.ports[service], query, variables)
 
 
 def caddyfile() -> str:
-    """The gateway's configuration; Debian's Caddy is older than the image's and spells one directive otherwise."""
+    """Return the gateway's configuration, adapted to Debian's older Caddy, which spells one directive otherwise."""
     text = CADDYFILE.read_text()
     version = subprocess.run([CADDY or "caddy", "version"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"v?(\d+)\.(\d+)", version)
@@ -224,7 +224,7 @@ def caddyfile() -> str:
 
 
 def login(user: str) -> dict[str, str]:
-    """The header that a browser sends for that user."""
+    """Return the header that a browser sends for that user."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{PASSWORDS[user]}".encode()).decode()}
 
 

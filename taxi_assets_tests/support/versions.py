@@ -28,30 +28,30 @@ class Version:
 
 @cache
 def version(rows: int, file_format: str = "csv.gz", month: date = APRIL) -> Version:
-    """A file of green trips; other numbers of rows give other trips."""
+    """Make a file of green trips; other numbers of rows give other trips."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_sample("green", month, Path(folder), rows=rows, file_format=file_format)
         return Version(path.read_bytes(), *_cleaned(path, month))
 
 
 def _cleaned(path: Path, month: date) -> tuple[Totals, int]:
-    """The totals and the rejected rows of a file cleaned alone, without assets, services or anything before it."""
+    """Return the totals and the rejected rows of a file that is cleaned alone, without assets or services."""
     *_, manifest = clean_file(path, DATASETS["green"], month, path.parent)
     return manifest.kept, manifest.rejected_rows
 
 
 def held(world: World, month: date = APRIL) -> dict[str, Any]:
-    """What each sink holds of the month, and how many rejected rows the lake holds."""
+    """Return what each sink holds of the month, and how many rejected rows the lake holds."""
     return {**world.totals("green", month), "rejected": world.rejected("green", month).num_rows}
 
 
 def everywhere(expected: Version) -> dict[str, Any]:
-    """What `held` must say when the version is published."""
+    """Return what `held` must return when the version is published."""
     return {**dict.fromkeys(SINKS, expected.kept), "rejected": expected.rejected}
 
 
 def fails(world: World, words: list[str], retried: bool, *names: str) -> str:
-    """The month's run ends in one sentence with those words, and was tried again only if that may help."""
+    """Check that the month's run ends in one sentence with those words, retried only if that may help."""
     result = world.run("green", APRIL, *names, force=True)
     sentence = failure(result)
     assert [word for word in words if word not in sentence] == [], sentence

@@ -26,8 +26,8 @@ from taxi_assets_tests.support.http_server import Fault, FileServer, serve
 from taxi_assets_tests.support.versions import APRIL, version
 
 GREEN = DATASETS["green"]
-SENSOR = build_months_sensor(GREEN, PollingLimits(pace_seconds=0.0), running=False)
-SCHEDULE = build_month_schedule(GREEN, running=False)
+SENSOR = build_months_sensor(GREEN, PollingLimits(pace_seconds=0.0), enabled_by_default=False)
+SCHEDULE = build_month_schedule(GREEN, enabled_by_default=False)
 
 
 @pytest.fixture

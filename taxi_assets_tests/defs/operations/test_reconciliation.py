@@ -35,7 +35,7 @@ from taxi_assets_tests.support.versions import version
 
 GREEN = DATASETS["green"]
 KEY = AssetKey(reconciliation_key("green"))
-SENSOR = build_repair_sensor(GREEN, running=False)
+SENSOR = build_repair_sensor(GREEN, enabled_by_default=False)
 NEWEST = last_ended(datetime.now(NEW_YORK).date())
 # Newest first, as months appear: the first is not published yet.
 M1, M2, M3, M4 = (months_before(NEWEST, back) for back in range(1, 5))
