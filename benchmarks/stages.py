@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,14 @@ def postgres(source: Path, folder: Path) -> Iterator[None]:
     """This project: loaded, audited, published"""
     from taxi_assets.contract.datasets import dataset
     from taxi_assets.contract.manifest import Manifest
+    from taxi_assets.resources.lake import LakeFile
 
     warehouse = _services(folder)["postgres"]
     manifest = Manifest.of_file(source)
     yield
-    warehouse.replace_month(dataset(manifest.dataset), manifest.month, source, manifest)
+    warehouse.replace_month(
+        dataset(manifest.dataset), manifest.month, LakeFile("", lambda: nullcontext(source)), manifest
+    )
 
 
 def server_copy(source: Path, folder: Path) -> Iterator[None]:
@@ -161,7 +165,7 @@ def bigquery(source: Path, folder: Path) -> Iterator[None]:
     kept = services["lake"].put(source, "benchmark/kept.parquet", {})
     manifest = Manifest.of_file(source)
     yield
-    services["bigquery"].replace_month(dataset(manifest.dataset), manifest.month, kept.uri, manifest)
+    services["bigquery"].replace_month(dataset(manifest.dataset), manifest.month, services["lake"].file(kept), manifest)
 
 
 def _url(folder: Path) -> str:

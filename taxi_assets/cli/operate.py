@@ -66,15 +66,16 @@ def lake_and_sinks() -> Iterator[dict[str, Any]]:
 
 def _reports(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[VerificationReport]":
     from taxi_assets.contract.datasets import DATASETS
-    from taxi_assets.reconcile.verify import SINKS, verify
+    from taxi_assets.reconcile.verify import verify
+    from taxi_assets.resources.warehouse import WAREHOUSES
 
     def say(text: str) -> None:
         if not quiet:
             click.echo(f"\r{text:<40}", err=True, nl=False)
 
     with lake_and_sinks() as resources:
-        sinks = {name: resources[name] for name in SINKS}
-        found = [verify(DATASETS[name], resources["lake"], sinks, first, last, say) for name in chosen]
+        warehouses = [resources[name] for name in WAREHOUSES]
+        found = [verify(DATASETS[name], resources["lake"], warehouses, first, last, say) for name in chosen]
     if not quiet:
         click.echo(f"\r{'':<40}\r", err=True, nl=False)
     return found

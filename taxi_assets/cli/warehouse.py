@@ -20,11 +20,10 @@ def migrate(bigquery: bool, postgres: bool) -> None:
     """
     with lake_and_sinks() as resources:
         if postgres or not bigquery:
-            applied = resources["postgres"].migrate()
-            steps = ", ".join(f"{step.number} ({step.name})" for step in applied)
-            click.echo(f"PostgreSQL: {f'applied {steps}' if applied else 'nothing to do'}.")
+            steps = ", ".join(resources["postgres"].ensure_tables())
+            click.echo(f"PostgreSQL: {f'applied {steps}' if steps else 'nothing to do'}.")
         if bigquery or not postgres:
-            resources["bigquery"].migrate()
+            resources["bigquery"].ensure_tables()
             click.echo("BigQuery: the tables are as the contract says.")
 
 
@@ -46,19 +45,20 @@ def rebuild(
     """
     from taxi_assets.contract.datasets import DATASETS
     from taxi_assets.reconcile.rebuild import rebuild as load
+    from taxi_assets.resources.warehouse import WAREHOUSES
 
     chosen, first, last = datasets_and_span(dataset, months)
     wanted = [name for name, is_set in (("bigquery", bigquery), ("postgres", postgres)) if is_set]
     with lake_and_sinks() as resources:
         summary = load(
             resources["lake"],
-            {name: resources[name] for name in wanted or ("bigquery", "postgres")},
+            [resources[name] for name in wanted or WAREHOUSES],
             [DATASETS[name] for name in chosen],
             first,
             last,
             zones=dataset is None,
             force=force,
-            say=click.echo,
+            log=click.echo,
         )
     if not summary.loaded + summary.equal + summary.failed:
         click.echo("The lake holds none of these months.")

@@ -9,6 +9,7 @@ from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
+from taxi_assets.defs.assets.published_file import build_published_files
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.defs.ingestion.sensors import POLLING_LIMITS, PollingLimits, build_months_sensor
 from taxi_assets.defs.jobs import build_month_job
@@ -88,6 +89,7 @@ def build_definitions(
     return Definitions(
         assets=[
             build_zones(),
+            *build_published_files(),
             *(asset for dataset in DATASETS.values() for asset in build_assets(dataset)),
             *reconciliation.assets,
             housekeeping.asset,

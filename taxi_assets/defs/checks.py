@@ -1,7 +1,7 @@
 """The data-quality checks: what each expects of a month, and whether failing it stops the month.
 
-They run inside the assets' steps, where what they look at is at hand, on every materialization. A
-blocking check that fails ends the run before anything downstream publishes.
+They run inside the steps of the assets, on every materialization. A blocking check that fails ends the run before
+anything downstream publishes.
 """
 
 import csv
@@ -12,8 +12,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
 from dagster_shared.utils.warnings import PreviewWarning
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
@@ -23,23 +23,23 @@ from taxi_assets.defs.partitions import monthly
 from taxi_assets.months import month_text
 from taxi_assets.resources.lake import LakeObject
 
-ERROR, WARN = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check's name, the expectation it holds, and whether it stops the month."""
+    """A check's name, its expectation, and whether its failure stops the month."""
 
     name: str
     description: str
     blocking: bool = True
 
-    def of(self, key: Sequence[str]) -> AssetCheckSpec:
-        """The check on an asset of a dataset, by the dataset's months."""
+    def of(self, key: Sequence[str]) -> dg.AssetCheckSpec:
+        """Return the spec of the check on a dataset's asset, partitioned by month."""
         with warnings.catch_warnings():
-            # Results by partition are what makes them readable, preview or not.
+            # Partitioned checks are a preview feature; without them, results of months overwrite each other.
             warnings.simplefilter("ignore", PreviewWarning)
-            return AssetCheckSpec(
+            return dg.AssetCheckSpec(
                 self.name,
                 asset=list(key),
                 description=self.description,
@@ -71,41 +71,43 @@ WAREHOUSE_CHECKS = (WAREHOUSE,)
 _BLOCKING = {check.name for check in (*CLEAN_CHECKS, *GCS_CHECKS, *WAREHOUSE_CHECKS) if check.blocking}
 
 
-def stops(results: Sequence[AssetCheckResult]) -> bool:
-    """Whether any result stops the month."""
+def stops(results: Sequence[dg.AssetCheckResult]) -> bool:
+    """Return whether any result stops the month."""
     return any(not r.passed and r.severity == ERROR and r.check_name in _BLOCKING for r in results)
 
 
-def check_clean_month(dataset: Dataset, kept: Path, rejected: Path, manifest: Manifest) -> list[AssetCheckResult]:
-    """The checks of a month's two Parquet files."""
+def check_clean_month(dataset: Dataset, kept: Path, rejected: Path, manifest: Manifest) -> list[dg.AssetCheckResult]:
+    """Check a month's two Parquet files."""
     return [
         _rows_are_conserved(kept, rejected, manifest),
         _schema_is_the_contract(dataset, kept),
         _result(NOT_EMPTY, manifest.kept.rows > 0, f"{manifest.kept.rows:,} of {manifest.raw_rows:,} rows were kept."),
         _rejected_share_is_usual(dataset, manifest),
-        _zones_are_known(dataset, kept),
+        _zones_are_known(kept),
         _raw_rows_are_those_published(dataset, manifest),
     ]
 
 
-def check_objects(objects: Sequence[LakeObject | None]) -> list[AssetCheckResult]:
-    """The check of a month's published objects."""
+def check_objects(objects: Sequence[LakeObject | None]) -> list[dg.AssetCheckResult]:
+    """Check a month's published objects."""
     wrong = [o.uri if o else "one is missing" for o in objects if o is None or o.crc32c != o.metadata.get("crc32c")]
     return [_result(OBJECTS, not wrong, f"Not as made: {', '.join(wrong)}." if wrong else "All checksums are equal.")]
 
 
-def check_warehouse(published: Totals, manifest: Manifest) -> list[AssetCheckResult]:
-    """The check of a month in a warehouse, as queried after it was published."""
+def check_warehouse(published: Totals, manifest: Manifest) -> list[dg.AssetCheckResult]:
+    """Check a month in a warehouse, as queried after it was published."""
     differences = published.differences(manifest.kept)
     text = f"The table differs from the lake: {'; '.join(differences)}." if differences else "All totals are equal."
     return [_result(WAREHOUSE, not differences, text)]
 
 
-def _result(check: Check, passed: bool, description: str, severity: AssetCheckSeverity = ERROR) -> AssetCheckResult:
-    return AssetCheckResult(check_name=check.name, passed=passed, description=description, severity=severity)
+def _result(
+    check: Check, passed: bool, description: str, severity: dg.AssetCheckSeverity = ERROR
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(check_name=check.name, passed=passed, description=description, severity=severity)
 
 
-def _rows_are_conserved(kept: Path, rejected: Path, manifest: Manifest) -> AssetCheckResult:
+def _rows_are_conserved(kept: Path, rejected: Path, manifest: Manifest) -> dg.AssetCheckResult:
     written = [pq.read_metadata(path).num_rows for path in (kept, rejected)]
     return _result(
         CONSERVED,
@@ -114,7 +116,7 @@ def _rows_are_conserved(kept: Path, rejected: Path, manifest: Manifest) -> Asset
     )
 
 
-def _schema_is_the_contract(dataset: Dataset, kept: Path) -> AssetCheckResult:
+def _schema_is_the_contract(dataset: Dataset, kept: Path) -> dg.AssetCheckResult:
     found, expected = pq.read_schema(kept), dataset.schema.arrow
     wrong = [f"{f.name} {f.type}" for f in found if f not in list(expected)]
     wrong += [f"no {f.name} {f.type}" for f in expected if f not in list(found)]
@@ -123,7 +125,7 @@ def _schema_is_the_contract(dataset: Dataset, kept: Path) -> AssetCheckResult:
     return _result(SCHEMA, same, "All columns agree." if same else f"Not as the contract says: {what}.")
 
 
-def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> AssetCheckResult:
+def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> dg.AssetCheckResult:
     share = manifest.rejected_share
     return _result(
         USUAL_REJECTS,
@@ -134,7 +136,7 @@ def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> AssetCheck
     )
 
 
-def _zones_are_known(dataset: Dataset, kept: Path) -> AssetCheckResult:
+def _zones_are_known(kept: Path) -> dg.AssetCheckResult:
     file = pq.ParquetFile(kept)
     unknown = set()
     for name in ("pickup_location_id", "dropoff_location_id"):
@@ -146,7 +148,7 @@ def _zones_are_known(dataset: Dataset, kept: Path) -> AssetCheckResult:
     return _result(KNOWN_ZONES, not unknown, f"Unknown: {sorted(unknown)}." if unknown else "All are known.", WARN)
 
 
-def _raw_rows_are_those_published(dataset: Dataset, manifest: Manifest) -> AssetCheckResult:
+def _raw_rows_are_those_published(dataset: Dataset, manifest: Manifest) -> dg.AssetCheckResult:
     expected = published_rows().get((dataset.name, month_text(manifest.month)))
     if expected is None or not manifest.layout.startswith("parquet") or manifest.source.startswith("sample"):
         return _result(PUBLISHED_ROWS, True, "No published count to compare with: not TLC's Parquet, or not counted.")
@@ -160,6 +162,6 @@ def _raw_rows_are_those_published(dataset: Dataset, manifest: Manifest) -> Asset
 
 @cache
 def published_rows() -> dict[tuple[str, str], int]:
-    """Rows of TLC's Parquet files by dataset and month (`2020-04`), as counted in mid-2024."""
+    """Return the rows of TLC's Parquet files by dataset and month (`2020-04`), as counted in mid-2024."""
     with files("taxi_assets.contract").joinpath("published_rows.csv").open(encoding="utf-8") as file:
         return {(row["dataset"], row["month"]): int(row["rows"]) for row in csv.DictReader(file)}

@@ -1,1 +1,1 @@
-"""What the lake and the warehouses hold, compared by month, and how to load a warehouse from the lake alone."""
+"""Compare the lake and the warehouses by month, and load a warehouse from the lake alone."""

@@ -1,4 +1,4 @@
-"""What differs between the places of a dataset, and how far it is behind the publication: plain values, no network."""
+"""Compare the places of a dataset, and count how many months it is behind; pure."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from datetime import date
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.months import month_text, months_between
 
-# The sensors ask twice an hour and a month takes minutes, so that a month which is published and not loaded when the
-# day's comparison looks has either just appeared or fails. One may be the former; TLC publishes one a month, so
-# that two are the latter, and had a month's time to be seen.
+# Sensors poll twice an hour and a load takes minutes. A published month that is not loaded at the daily comparison has
+# either just appeared or fails. TLC publishes one a month: one month behind may have just appeared, two cannot.
 WARN_BEHIND = 1
 FAIL_BEHIND = 2
 
@@ -18,7 +17,7 @@ FAIL_BEHIND = 2
 class Places:
     """What each place holds of a dataset by month.
 
-    `published` are months that the source was seen to have; `lake` has None for an object without a manifest;
+    `published` are the months that the source was found to have; `lake` has None for an object without a manifest;
     `bigquery` and `postgres` are rows, `loaded_from` the SHA-256 of the raw file that PostgreSQL's rows came from.
     """
 
@@ -30,30 +29,30 @@ class Places:
 
     @property
     def months(self) -> list[date]:
-        """Every month that any place has, newest first."""
+        """Return every month that any place has, newest first."""
         return sorted({*self.published, *self.lake, *self.bigquery, *self.postgres}, reverse=True)
 
     @property
     def loaded(self) -> list[date]:
-        """The months that are in the lake and in both warehouses, oldest first."""
+        """Return the months that are in the lake and in both warehouses, oldest first."""
         return sorted(self.lake.keys() & self.bigquery.keys() & self.postgres.keys())
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever loaded."""
+        """Return whether nothing was ever loaded."""
         return not (self.lake or self.bigquery or self.postgres)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A month that is not everywhere as the lake has it, and in what way."""
+    """A month that differs between the places, and how."""
 
     month: date
     what: str
 
 
 def compare(places: Places) -> list[Finding]:
-    """The months that differ, newest first. Where nothing was ever loaded, nothing is missing."""
+    """Return the months that differ, newest first. If nothing was ever loaded, nothing is missing."""
     if places.is_empty:
         return []
     return [Finding(month, what) for month in places.months if (what := _difference(places, month))]
@@ -86,17 +85,17 @@ class Freshness:
 
     @property
     def warns(self) -> bool:
-        """Whether somebody should look."""
+        """Return whether the check warns."""
         return self.behind is not None and self.behind >= WARN_BEHIND
 
     @property
     def fails(self) -> bool:
-        """Whether somebody should act."""
+        """Return whether the check fails."""
         return self.behind is not None and self.behind >= FAIL_BEHIND
 
 
 def freshness(places: Places) -> Freshness:
-    """By the months themselves and not by when they were loaded: an old month loaded today is no fresher."""
+    """Return the freshness by the months themselves: an old month that is loaded today is no fresher."""
     newest = max({*places.published, *places.lake}, default=None)
     if places.is_empty or newest is None:
         return Freshness(None, "Nothing is loaded, so nothing is behind.")

@@ -1,7 +1,4 @@
-"""What each place holds, by month, asked as cheaply as it can be: the lake by one listing, warehouses by counting.
-
-Sums are compared month by month, with a warehouse's `month_totals` and the `kept` of the month's manifest.
-"""
+"""The months that the lake holds, read from one listing."""
 
 from datetime import date
 
@@ -14,10 +11,11 @@ from taxi_assets.resources.lake import LakeObject, LakeResource
 
 
 def lake_objects(lake: LakeResource, dataset: Dataset) -> dict[date, LakeObject]:
-    """The objects of kept rows by month, oldest first; one that was overwritten by hand has no manifest.
+    """Return the objects of kept rows by month, oldest first; one that was overwritten by hand has no manifest.
 
     Raises:
-        ServiceError, ServiceUnavailableError: the bucket is not there, not allowed, or does not answer.
+        ServiceError: The bucket does not exist or access is denied.
+        ServiceUnavailableError: The bucket does not respond.
     """
     found = {}
     # The prefix and the ending of every month's object, whatever the month is.
@@ -26,18 +24,14 @@ def lake_objects(lake: LakeResource, dataset: Dataset) -> dict[date, LakeObject]
         try:
             month = parse_month(item.name.removeprefix(prefix).removesuffix(ending))
         except SettingsError:
-            continue  # somebody else's object beside ours
+            continue  # not one of this project's objects
         if item.name == clean_object(dataset.name, month):
             found[month] = item
     return dict(sorted(found.items()))
 
 
 def lake_months(lake: LakeResource, dataset: Dataset) -> dict[date, Manifest]:
-    """The manifest of every month that the lake holds, oldest first, from the objects' metadata.
-
-    Raises:
-        ServiceError, ServiceUnavailableError: as `lake_objects`.
-    """
+    """Return the manifest of every month that the lake holds, oldest first; raises as `lake_objects`."""
     return {
         month: Manifest.from_json(item.metadata["manifest"])
         for month, item in lake_objects(lake, dataset).items()

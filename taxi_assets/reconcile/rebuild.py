@@ -1,10 +1,9 @@
-"""Loads warehouses from the lake alone, as their assets would: for one that was lost, or is new.
+"""Load warehouses from the lake alone: for a warehouse that was lost, or is new.
 
-Nothing is downloaded from the source and nothing cleaned. It can be stopped and asked for again: what equals the
-lake already is left as it is.
+Nothing is downloaded from the source or cleaned. It can be stopped and repeated: what equals the lake is skipped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
@@ -17,19 +16,16 @@ from taxi_assets.contract.tables import ZONES_TABLE
 from taxi_assets.errors import ServiceError, TaxiError
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.inventory import lake_objects
-from taxi_assets.reconcile.verify import SINKS
-from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeObject, LakeResource
-from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.resources.warehouse import Warehouse
 
-Warehouse = PostgresWarehouse | BigQueryWarehouse
-# Each holds a connection and a batch of rows, and two keep a server of two processors busy.
+# Each load holds a connection and a batch of rows; two keep a server with two processors busy.
 AT_ONCE = 2
 
 
 @dataclass
 class Summary:
-    """What became of the months, over all warehouses."""
+    """The results of the months, over all warehouses."""
 
     loaded: int = 0
     equal: int = 0
@@ -39,42 +35,48 @@ class Summary:
 
 def rebuild(
     lake: LakeResource,
-    warehouses: Mapping[str, Warehouse],
+    warehouses: Sequence[Warehouse],
     datasets: Sequence[Dataset],
     first: date = date.min,
     last: date = date.max,
     *,
     zones: bool = False,
     force: bool = False,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Summary:
-    """Load the datasets' months from `first` to `last`, and the zones if asked for, into each of the warehouses.
+    """Load the datasets' months from `first` to `last`, and with `zones` the zones, into each warehouse.
 
-    A month that fails is said with its reason, and the others go on. `force` loads also what equals the lake.
+    A month that fails is logged with its reason, and the others continue. `force` also loads what equals the lake.
 
     Raises:
-        ServiceError, ServiceUnavailableError: the lake or a warehouse cannot be asked at all.
+        ServiceError: The lake or a warehouse is not as needed.
+        ServiceUnavailableError: The lake or a warehouse does not respond.
     """
     tasks: list[tuple[str, Callable[[], int | None]]] = []
-    for name, warehouse in warehouses.items():
-        warehouse.migrate()
+    for warehouse in warehouses:
+        warehouse.ensure_tables()
         if zones and (found := lake.find(ZONES_OBJECT)):
-            tasks.append((f"zones in {SINKS[name][1]}", partial(_load_zones, lake, warehouse, found)))
+            tasks.append((f"zones in {warehouse.label}", partial(_load_zones, lake, warehouse, found)))
     for dataset in datasets:
         months = {month: item for month, item in lake_objects(lake, dataset).items() if first <= month <= last}
-        for name, warehouse in warehouses.items():
+        for warehouse in warehouses:
             held = {} if force else warehouse.month_rows(dataset, first, last)
             for month, item in months.items():
-                what = f"{dataset.name} {month_text(month)} in {SINKS[name][1]}"
+                what = f"{dataset.name} {month_text(month)} in {warehouse.label}"
                 tasks.append((what, partial(_load, lake, warehouse, dataset, month, item, held.get(month))))
+    return _run(tasks, log)
+
+
+def _run(tasks: Sequence[tuple[str, Callable[[], int | None]]], log: Callable[[str], None]) -> Summary:
+    """Run the tasks, `AT_ONCE` at a time, and log the result of each."""
     summary = Summary()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running = {pool.submit(load): what for what, load in tasks}
         try:
             for done in as_completed(running):
-                say(f"{running[done]}: {_count(summary, done.result)}")
+                log(f"{running[done]}: {_count(summary, done.result)}")
         except BaseException:
-            # Ctrl-C: what has begun comes to its end, which leaves whole months.
+            # Ctrl-C: loads that have begun finish, which leaves whole months.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return summary
@@ -97,7 +99,7 @@ def _count(summary: Summary, result: Callable[[], int | None]) -> str:
 def _load(
     lake: LakeResource, warehouse: Warehouse, dataset: Dataset, month: date, item: LakeObject, held: int | None
 ) -> int | None:
-    """Rows loaded; None if the month, of which the warehouse holds so many rows, needs no loading."""
+    """Load a month and return its rows; return None if the warehouse holds it already, `held` rows of it."""
     if "manifest" not in item.metadata:
         raise ServiceError(
             f"{item.uri} was overwritten by hand (it has no manifest); materialize {dataset.name}/clean_parquet and "
@@ -106,18 +108,12 @@ def _load(
     manifest = Manifest.from_json(item.metadata["manifest"])
     if held == manifest.kept.rows and not warehouse.month_totals(dataset, month).differences(manifest.kept):
         return None
-    if isinstance(warehouse, BigQueryWarehouse):
-        warehouse.replace_month(dataset, month, item.uri, manifest)
-    else:
-        with lake.borrowed(item.name) as path:
-            warehouse.replace_month(dataset, month, path, manifest)
+    # Without local copies: all months at once may fill a disk.
+    warehouse.replace_month(dataset, month, lake.file(item, keep=False), manifest)
     return manifest.kept.rows
 
 
 def _load_zones(lake: LakeResource, warehouse: Warehouse, item: LakeObject) -> int:
     rows = int(item.metadata["rows"])
-    if isinstance(warehouse, BigQueryWarehouse):
-        warehouse.replace_table(ZONES_TABLE, item.uri, rows)
-    else:
-        warehouse.replace_table(ZONES_TABLE, lake.fetch(item.name), rows)
+    warehouse.replace_table(ZONES_TABLE, lake.file(item), rows)
     return rows

@@ -1,11 +1,11 @@
-"""Compares what the sinks hold with the lake, month by month, and names the command that mends what differs.
+"""Compare the warehouses with the lake, month by month; each difference names the command that repairs it.
 
-Only counts and sums travel: each sink adds up its own rows, a month at a time, and the lake has them in its
-objects' metadata. So it needs little memory and no Dagster, whatever the size of a month.
+Each warehouse adds up its own rows, a month at a time, and the lake has the totals in its objects' metadata. Only
+counts and sums are transferred, so memory does not grow with the months.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,20 +15,13 @@ from taxi_assets.contract.manifest import Manifest
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.inventory import lake_objects
-from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
-from taxi_assets.resources.postgres import PostgresWarehouse
-
-# The asset that loads each sink, and how people call it.
-SINKS: Mapping[str, tuple[str, str]] = {
-    "bigquery": ("bigquery_table", "BigQuery"),
-    "postgres": ("postgres_table", "PostgreSQL"),
-}
+from taxi_assets.resources.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A month that a place holds other than it should; `command` mends it."""
+    """A month that differs in a place; `command` repairs it."""
 
     dataset: str
     month: date
@@ -40,7 +33,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """A dataset's months of the lake, their rows, what differs, and the sinks that could not be asked, with reasons."""
+    """A dataset's months and rows in the lake, what differs, and the unreachable warehouses with reasons."""
 
     dataset: str
     months: int
@@ -50,93 +43,81 @@ class VerificationReport:
 
     @property
     def equal(self) -> bool:
-        """Whether every sink was asked and holds what the lake holds."""
+        """Return whether every warehouse was compared and equals the lake."""
         return not self.differences and not self.unasked
 
 
 def verify(
     dataset: Dataset,
     lake: LakeResource,
-    sinks: Mapping[str, PostgresWarehouse | BigQueryWarehouse],
+    warehouses: Sequence[Warehouse],
     first: date = date.min,
     last: date = date.max,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> VerificationReport:
-    """Compare the months from `first` to `last`; the sinks are asked at the same time, a month after the other.
+    """Compare the months from `first` to `last`, in all warehouses at the same time.
 
-    Raises:
-        ServiceError, ServiceUnavailableError: the lake cannot be asked; a sink that cannot is told in the report.
+    An unreachable warehouse is part of the report; an unreachable lake raises as `lake_objects`.
     """
     objects = {month: item for month, item in lake_objects(lake, dataset).items() if first <= month <= last}
     expected = {m: Manifest.from_json(o.metadata["manifest"]) for m, o in objects.items() if "manifest" in o.metadata}
-    by_hand = [
-        Difference(
-            dataset.name,
-            month,
-            "the lake",
-            "an object without a manifest, put there by hand",
-            "the object that gcs_object publishes",
-            _command(dataset, month),
-        )
-        for month in objects.keys() - expected.keys()
-    ]
-    found: list[Difference] = by_hand
+    found = [_by_hand(dataset, month) for month in objects.keys() - expected.keys()]
     unasked: dict[str, str] = {}
-    with ThreadPoolExecutor(len(sinks)) as pool:
-        asked: dict[str, Future[list[Difference]]] = {
-            name: pool.submit(_differences, dataset, name, sink, expected, set(objects), (first, last), say)
-            for name, sink in sinks.items()
+    with ThreadPoolExecutor(len(warehouses)) as pool:
+        pending = {
+            w.label: pool.submit(_differences, dataset, w, expected, set(objects), (first, last), log)
+            for w in warehouses
         }
-        for name, answer in asked.items():
+        for label, future in pending.items():
             try:
-                found += answer.result()
+                found += future.result()
             except TaxiError as error:
-                unasked[SINKS[name][1]] = str(error)
+                unasked[label] = str(error)
     rows = sum(manifest.kept.rows for manifest in expected.values())
     found.sort(key=lambda difference: (difference.month, difference.place))
     return VerificationReport(dataset.name, len(objects), rows, tuple(found), unasked)
 
 
+def _by_hand(dataset: Dataset, month: date) -> Difference:
+    return Difference(
+        dataset.name,
+        month,
+        "the lake",
+        "an object without a manifest, put there by hand",
+        "the object that gcs_object publishes",
+        _command(dataset, month),
+    )
+
+
 def _differences(
     dataset: Dataset,
-    name: str,
-    sink: PostgresWarehouse | BigQueryWarehouse,
+    warehouse: Warehouse,
     expected: Mapping[date, Manifest],
     in_lake: set[date],
     span: tuple[date, date],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[Difference]:
-    asset, place = SINKS[name]
-    counts = sink.month_rows(dataset, *span)
-    found = []
+    place, counts, found = warehouse.label, warehouse.month_rows(dataset, *span), []
     for month in sorted(expected.keys() | (counts.keys() - in_lake)):
-        say(f"{dataset.name} {month_text(month)} in {place}")
-        manifest = expected.get(month)
-        if manifest is None:
-            # The whole month: only its source can tell whether these rows should be there.
+        log(f"{dataset.name} {month_text(month)} in {place}")
+        if month not in expected:
+            # The whole month: only its source shows whether these rows should exist.
             what = (f"{counts[month]:,} rows", "no rows, as the lake has no such month", _command(dataset, month))
             found.append(Difference(dataset.name, month, place, *what))
             continue
-        kept = manifest.kept
+        kept = expected[month].kept
         if month not in counts:
             wrong: list[tuple[str, Any, Any]] = [("rows", 0, kept.rows)] if kept.rows else []
         else:
-            wrong = sink.month_totals(dataset, month).compare(kept)
+            wrong = warehouse.month_totals(dataset, month).compare(kept)
         if wrong:
-            found.append(
-                Difference(
-                    dataset.name,
-                    month,
-                    place,
-                    _said((what, mine) for what, mine, _ in wrong),
-                    _said((what, theirs) for what, _, theirs in wrong),
-                    _command(dataset, month, asset),
-                )
-            )
+            mine, theirs = (_as_text((entry[0], entry[side]) for entry in wrong) for side in (1, 2))
+            command = _command(dataset, month, warehouse.asset_name)
+            found.append(Difference(dataset.name, month, place, mine, theirs, command))
     return found
 
 
-def _said(values: Iterable[tuple[str, Any]]) -> str:
+def _as_text(values: Iterable[tuple[str, Any]]) -> str:
     return ", ".join(f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}" for what, value in values)
 
 

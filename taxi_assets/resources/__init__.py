@@ -1,1 +1,1 @@
-"""The resources that assets are given: each does the I/O with one system and knows nothing of Dagster's assets."""
+"""The resources of the assets: each does the I/O with one system and is independent of the assets."""

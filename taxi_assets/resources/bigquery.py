@@ -1,4 +1,4 @@
-"""BigQuery as a sink: months of trips, each replaced whole, and small tables beside them."""
+"""BigQuery as a warehouse: months of trips, each replaced whole, and small tables beside them."""
 
 import re
 import time
@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from dagster import ConfigurableResource
+import dagster as dg
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.cloud import bigquery
@@ -22,8 +22,9 @@ from taxi_assets.contract.tables import TABLES, Table, trips_table
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.months import month_text
 from taxi_assets.resources.google_errors import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
+from taxi_assets.resources.lake import LakeFile
 
-# The client itself sets no timeout, so that a service that accepts and is silent would hold a run for ever.
+# The client itself sets no timeout; a service that accepts a connection and never responds would block a run forever.
 CALL: dict[str, Any] = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS), "timeout": 2 * PATIENCE_SECONDS}
 JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(2 * PATIENCE_SECONDS)
 JOB_SECONDS = 3600.0
@@ -32,9 +33,12 @@ STAGING_LIFE = timedelta(days=1)
 _STAGING = re.compile(r"__staging_\w+?_(\d{19})_[0-9a-f]{8}$", re.ASCII)
 
 
-# Not of dagster-gcp's resource, whose package imports much that is not needed: a second of every run's start.
-class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
+# Not a subclass of dagster-gcp's resource: importing that package takes a second at every run's start.
+class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Tables of trips in one BigQuery dataset, partitioned by the month of the source file."""
+
+    label: ClassVar[str] = "BigQuery"
+    asset_name: ClassVar[str] = "bigquery_table"
 
     project: str | None = Field(description="Google Cloud project.")
     location: str | None = Field(default=None, description="Location of the dataset.")
@@ -43,7 +47,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:
-        """A client of BigQuery, or of the emulator."""
+        """Yield a client of BigQuery, or of the emulator."""
         with self._errors():
             client = bigquery.Client(
                 project=self.project, location=self.location, **client_arguments(self.emulator_host)
@@ -54,7 +58,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                 client.close()
 
     def table(self, dataset: Dataset) -> str:
-        """Full name of the dataset's table, project.dataset.table."""
+        """Return the full name of the dataset's table, project.dataset.table."""
         return self._full_name(trips_table(dataset.name))
 
     def _full_name(self, table: str) -> str:
@@ -62,25 +66,27 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             raise ServiceError("No Google Cloud project is set; set TAXI_GCP_PROJECT.")
         return f"{self.project}.{self.dataset}.{table}"
 
-    def migrate(self) -> None:
-        """Make the tables that are not there, and add the columns that the contract has won since they were made."""
+    def ensure_tables(self) -> list[str]:
+        """Create the missing tables and add the missing columns; return the added columns."""
         with self.get_client() as client:
             self._create_dataset(client)
-            for table in TABLES.values():
-                self._create_or_extend(client, self._described(table))
+            return [
+                name for table in TABLES.values() for name in self._create_or_extend(client, self._described(table))
+            ]
 
-    def replace_month(self, dataset: Dataset, month: date, uri: str, manifest: Manifest) -> Totals:
+    def replace_month(self, dataset: Dataset, month: date, kept: LakeFile, manifest: Manifest) -> Totals:
         """Load the month's object into a staging table, audit it, and publish it in one transaction.
 
-        A rerun replaces the month. A failure at any point leaves the month that was there before;
-        what is left of a killed run goes with the next that succeeds, or after a day.
+        A failure at any point leaves the published month as it was. The staging table of a killed run is removed by
+        the next run of the month that succeeds, or expires after a day.
 
         Raises:
-            AuditError: the staging table differs from the manifest; nothing was published.
-            ServiceError, ServiceUnavailableError: BigQuery is not as needed, or does not answer.
+            AuditError: The staging table differs from the manifest; nothing was published.
+            ServiceError: BigQuery or the object is not as needed.
+            ServiceUnavailableError: BigQuery does not respond.
         """
         published = self._described(TABLES[trips_table(dataset.name)])
-        with self._staged(published, dataset.schema, uri, f"{month:%Y%m}") as (client, staging):
+        with self._staged(published, dataset.schema, kept.uri, f"{month:%Y%m}") as (client, staging):
             staged = self._totals(client, staging, dataset, month)
             differences = staged.differences(manifest.kept)
             if differences:
@@ -88,18 +94,18 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                     f"BigQuery read {dataset.name} {month_text(month)} other than the lake holds it: "
                     f"{'; '.join(differences)}. Nothing was published; run it again."
                 )
-            # By the month of the file: a stray pickup time can neither survive the delete nor be doubled.
+            # Delete by the month of the file: a stray pickup time can neither survive nor be doubled.
             self._publish(client, self.table(dataset), staging, dataset.schema, f"source_month = DATE '{month}'")
         return staged
 
-    def replace_table(self, name: str, uri: str, rows: int) -> str:
-        """Replace a small table whole; returns its full name.
+    def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
+        """Replace all rows of a small table and return its full name.
 
         Raises:
-            AuditError: another number of rows arrived; nothing was published.
+            AuditError: Another number of rows arrived; nothing was published.
         """
         schema = TABLES[name].schema
-        with self._staged(self._described(TABLES[name]), schema, uri, "all") as (client, staging):
+        with self._staged(self._described(TABLES[name]), schema, file.uri, "all") as (client, staging):
             [[staged]] = self._query(client, f"SELECT COUNT(*) FROM `{staging}`")
             if staged != rows:
                 raise AuditError(f"BigQuery read {staged} rows of {name} and not {rows}. Nothing was published.")
@@ -107,14 +113,14 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         return self._full_name(name)
 
     def month_totals(self, dataset: Dataset, month: date) -> Totals:
-        """What the published table holds of a month."""
+        """Return the totals of a published month."""
         with self.get_client() as client:
             return self._totals(client, self.table(dataset), dataset, month)
 
     def month_rows(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, int]:
-        """Rows by `source_month` from `first` to `last`, oldest first; empty if the table is not there.
+        """Return the rows of each month from `first` to `last`, oldest first; empty if there is no table.
 
-        They are counted by reading that column alone, of those months alone.
+        The query reads only `source_month`, and only of those months.
         """
         query = f"""
             SELECT source_month, COUNT(*) FROM `{self.table(dataset)}`
@@ -132,7 +138,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
     def _staged(
         self, published: bigquery.Table, schema: Schema, uri: str, part: str
     ) -> Iterator[tuple[bigquery.Client, str]]:
-        """The object loaded into a staging table, beside the table to publish in, which is made if need be."""
+        """Load the object into a staging table beside the published table, which is created if missing."""
         prefix = f"{published.table_id}__staging_{part}_"
         started = time.time_ns()
         staging = self._full_name(f"{prefix}{started}_{uuid.uuid4().hex[:8]}")
@@ -165,7 +171,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             self._drop_leftovers(client, prefix, started)
 
     def _described(self, table: Table) -> bigquery.Table:
-        """The table as BigQuery is to have it."""
+        """Return the table as BigQuery should have it."""
         wanted = bigquery.Table(self._full_name(table.name), schema=fields(table.schema))
         wanted.description = table.description
         if table.by_month:
@@ -176,13 +182,13 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         return wanted
 
     def _create_dataset(self, client: bigquery.Client) -> None:
-        """Make the dataset if it is not there, and make sure of its location."""
+        """Create the dataset if it is missing, and check its location."""
         home = bigquery.Dataset(f"{self.project}.{self.dataset}")
         home.location = self.location
         try:
             found = client.get_dataset(home.reference, **CALL)
         except exceptions.NotFound:
-            # Only then: an account that may write to the dataset need not be allowed to make one.
+            # Only then: an account may be allowed to write to the dataset but not to create one.
             found = client.create_dataset(home, exists_ok=True, **CALL)
         if self.location and found.location.upper() != self.location.upper():
             raise ServiceError(
@@ -190,17 +196,18 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
                 f"{self.location}; set TAXI_BIGQUERY_LOCATION to {found.location}."
             )
 
-    def _create_or_extend(self, client: bigquery.Client, wanted: bigquery.Table) -> None:
-        """Make the table, or add the columns that the contract has won since it was made."""
+    def _create_or_extend(self, client: bigquery.Client, wanted: bigquery.Table) -> list[str]:
+        """Create the table, or add its missing columns and return them."""
         table = client.create_table(wanted, exists_ok=True, **CALL)
         names = {field.name for field in table.schema}
-        for field in wanted.schema:
-            if field.name not in names:
-                new = f"ADD COLUMN IF NOT EXISTS `{field.name}` {field.field_type}"
-                self._query(client, f"ALTER TABLE `{wanted.project}.{wanted.dataset_id}.{wanted.table_id}` {new}")
+        missing = [field for field in wanted.schema if field.name not in names]
+        for field in missing:
+            new = f"ADD COLUMN IF NOT EXISTS `{field.name}` {field.field_type}"
+            self._query(client, f"ALTER TABLE `{wanted.project}.{wanted.dataset_id}.{wanted.table_id}` {new}")
+        return [f"{wanted.table_id}.{field.name}" for field in missing]
 
     def _publish(self, client: bigquery.Client, table: str, staging: str, schema: Schema, replaced: str) -> None:
-        """Swap what `replaced` selects for the staging table's rows; readers see all of it or nothing."""
+        """Replace the rows that `replaced` selects by those of the staging table, in one transaction."""
         columns = ", ".join(f"`{name}`" for name in schema.names)
         script = f"""
             BEGIN TRANSACTION;
@@ -208,7 +215,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
             INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staging}`;
             COMMIT TRANSACTION;
         """
-        # BigQuery lets one transaction at a time change a table, though months do not overlap: wait for the turn.
+        # BigQuery allows one transaction at a time to change a table, even if months do not overlap: retry.
         turn = Retry(predicate=lambda error: CONCURRENT in str(error), initial=1, maximum=20, timeout=TURN_SECONDS)
         turn(self._query)(client, script)
 
@@ -232,20 +239,20 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
         job = client.query(
             text,
             job_config=bigquery.QueryJobConfig(query_parameters=list(parameters)),
-            # Any other value adds a loop of ten minutes around `retry`; a job that fails is repeated below.
+            # Any other value adds a loop of ten minutes around `retry`; a failed job is retried below.
             job_retry=None,
             **CALL,
         )
         return job.result(retry=CALL["retry"], job_retry=JOB_RETRY, timeout=JOB_SECONDS)
 
     def _drop_leftovers(self, client: bigquery.Client, prefix: str, started: int) -> None:
-        """Drop staging tables of this month's earlier runs; a run that still lives loads anew when retried."""
+        """Drop staging tables of earlier runs of this month; a run that is still active loads again in its retry."""
         for item in client.list_tables(f"{self.project}.{self.dataset}", **CALL):
             if item.table_id.startswith(prefix) and int(item.table_id[len(prefix) :].split("_")[0]) < started:
                 client.delete_table(item.reference, not_found_ok=True, **CALL)
 
     def staging_tables(self) -> dict[str, datetime]:
-        """Full names of the staging tables that there are, with the times at which their runs made them."""
+        """Return the full names of all staging tables, with their creation times."""
         with self.get_client() as client:
             try:
                 found = [item.table_id for item in client.list_tables(f"{self.project}.{self.dataset}", **CALL)]
@@ -267,7 +274,7 @@ class BigQueryWarehouse(ConfigurableResource):  # type: ignore[type-arg]
 
 
 def fields(schema: Schema) -> list[bigquery.SchemaField]:
-    """The schema as BigQuery's, in the file's order."""
+    """Return the schema as BigQuery fields, in the file's order."""
     return [
         bigquery.SchemaField(
             c.name,

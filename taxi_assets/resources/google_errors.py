@@ -1,4 +1,4 @@
-"""What the lake and BigQuery share: credentials, patience, and Google's errors told in a sentence."""
+"""What the lake and BigQuery share: credentials, the retry timeout, and the conversion of Google's errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from google.cloud.storage.exceptions import DataCorruption
 
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
 
-# How long a call is repeated while the service does not answer; Google's own default is ten minutes.
+# How long a call is retried while the service is unavailable; Google's own default is ten minutes.
 PATIENCE_SECONDS = 30.0
 
-# What BigQuery says when another transaction changed the table meanwhile.
+# Part of BigQuery's error text when another transaction changed the table meanwhile.
 CONCURRENT = "concurrent update"
 
 _GONE = (
@@ -31,7 +31,7 @@ _GONE = (
 
 
 def client_arguments(emulator_host: str | None) -> dict[str, Any]:
-    """Arguments of a Google client: an emulator takes anonymous credentials, Google finds its own."""
+    """Return the arguments of a Google client; an emulator gets anonymous credentials."""
     if emulator_host is None:
         return {}
     host = emulator_host if "://" in emulator_host else f"http://{emulator_host}"
@@ -39,18 +39,18 @@ def client_arguments(emulator_host: str | None) -> dict[str, Any]:
 
 
 def first_line(text: object) -> str:
-    """What an error says, without its further lines and without a stop."""
+    """Return the first line of an error's text, without its final stop."""
     lines = str(text).strip().splitlines()
     return lines[0].rstrip(". ") if lines else "without a word"
 
 
 @contextmanager
 def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterator[None]:
-    """Raise Google's errors as the project's own; `missing` is the sentence for what is not there.
+    """Convert Google's errors to the project's own; `missing` is the text for an object that does not exist.
 
     Raises:
-        ServiceError: not there, not allowed, no credentials.
-        ServiceUnavailableError: no answer.
+        ServiceError: It does not exist, access is denied, or there are no credentials.
+        ServiceUnavailableError: The service does not respond.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
             "the settings."
         ) from error
     except exceptions.GoogleAPICallError as error:
-        # What is left may pass: a transaction that another one overtook, a quota, a precondition.
+        # The other errors may be transient: a conflicting transaction, a quota, a precondition.
         raise ServiceUnavailableError(
             f"Google answered HTTP {error.code} for {what}, '{first_line(error.message)}'; run it again, and if that "
             "does not help, materialize the asset before this one again."

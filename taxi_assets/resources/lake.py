@@ -1,16 +1,15 @@
 """The lake: the bucket that all machines share, and the folder that caches its objects here."""
 
 import base64
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+import dagster as dg
 import google_crc32c
-from dagster import ConfigurableResource
 from google.api_core import exceptions
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -38,7 +37,15 @@ class LakeObject:
     updated: datetime
 
 
-class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
+@dataclass(frozen=True)
+class LakeFile:
+    """An object for a warehouse to load, by its address in the bucket or as a local file."""
+
+    uri: str
+    local: Callable[[], AbstractContextManager[Path]]
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Objects of one bucket, with a local copy of those that this machine made or fetched."""
 
     project: str | None = Field(description="Google Cloud project.")
@@ -47,7 +54,7 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     emulator_host: str | None = Field(default=None, description="Address of a storage emulator, if there is one.")
 
     def get_client(self) -> storage.Client:
-        """A client of Google Cloud Storage, or of the emulator."""
+        """Return a client of Google Cloud Storage, or of the emulator."""
         return storage.Client(project=self.project, **client_arguments(self.emulator_host))
 
     @cached_property
@@ -57,52 +64,52 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
         return self.get_client().bucket(self.bucket)
 
     def local_path(self, name: str) -> Path:
-        """Where the local copy of an object lies, if there is one.
+        """Return the path of an object's local copy, whether or not it exists.
 
         Raises:
-            ServiceError: the name leads out of the cache; whoever may write to the bucket chooses names.
+            ServiceError: The name leads out of the cache; anyone who may write to the bucket chooses names.
         """
         if ".." in name.split("/") or name.startswith("/") or "\0" in name:
             raise ServiceError(f"gs://{self.bucket} holds an object named {name!r}, which no asset makes; delete it.")
         return Path(self.data_dir) / "cache" / name
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder for unfinished files on the same disk as the cache."""
+        """Return a new scratch folder on the same disk as the cache."""
         return scratch_folder(Path(self.data_dir) / "tmp")
 
     def find(self, name: str) -> LakeObject | None:
-        """The object of that name, or None."""
+        """Return the object of that name, or None."""
         with self._errors():
             blob = self._get(name)
         return _described(blob) if blob is not None else None
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
-        """All objects whose names begin with the prefix."""
+        """Yield all objects whose names begin with the prefix."""
         with self._errors():
             for blob in self._bucket.list_blobs(prefix=prefix, retry=RETRY, timeout=TIMEOUT):
                 yield _described(blob)
 
     def put(self, path: Path, name: str, metadata: Mapping[str, str]) -> LakeObject:
-        """Upload a file and make sure that what the bucket holds is the file.
+        """Upload a file and verify its checksum in the bucket.
 
-        An object that already holds the same bytes is not sent again. Uploading is atomic: readers
-        see the old object or the new one.
+        An object that already holds the same bytes is not sent again. Uploading is atomic: readers see the old object
+        or the new one.
 
         Raises:
-            ServiceUnavailableError: the bucket describes other bytes than those sent.
+            ServiceUnavailableError: The bucket reports another checksum than that of the file.
         """
         crc32c = crc32c_of(path)
         with self._errors():
             blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
             if blob is not None and blob.crc32c == crc32c and blob.size == path.stat().st_size:
-                # Also marks the object as the newest of its month. None removes what was there: keys are merged.
+                # The new metadata marks the object as the newest of its month. A key set to None is removed.
                 blob.metadata = dict.fromkeys(blob.metadata or {}) | dict(metadata)
                 # Not found: another run has replaced or promoted it since.
                 with suppress(exceptions.NotFound):
                     blob.patch(retry=RETRY, timeout=TIMEOUT)
                     _check(blob, crc32c)
                     return _described(blob)
-            # The answer to the upload describes what was stored, whatever another run puts there next.
+            # The upload's response describes what was stored, even if another run overwrites it at once.
             blob = self._bucket.blob(name, chunk_size=UPLOAD_CHUNK)
             blob.metadata = dict(metadata)
             blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
@@ -112,10 +119,10 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
     def promote(self, pending: str, name: str) -> None:
         """Give a pending object its final name, verify it, and remove the pending one.
 
-        Nothing happens where nothing is pending: another run of the month may have been faster.
+        If nothing is pending, do nothing: another run of the month may have been faster.
 
         Raises:
-            ServiceUnavailableError: the copy differs.
+            ServiceUnavailableError: The copy differs.
         """
         with self._errors():
             source = self._get(pending)
@@ -123,7 +130,7 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
                 return
             blob = self._bucket.blob(name)
             blob.metadata = dict(source.metadata or {})
-            # The generation, so that what another run puts there meanwhile is neither mixed in nor removed.
+            # Match the generation, so that an object that another run writes meanwhile is neither mixed in nor removed.
             same = source.generation
             with suppress(exceptions.NotFound):
                 token, *_ = blob.rewrite(source, if_source_generation_match=same, retry=RETRY, timeout=TIMEOUT)
@@ -136,10 +143,10 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
                 source.delete(if_generation_match=same, retry=RETRY, timeout=TIMEOUT)
 
     def fetch(self, name: str) -> Path:
-        """The object as a local file: the cached copy where its checksum is right, else downloaded.
+        """Return the object as a local file; download it unless the cached copy has the right checksum.
 
         Raises:
-            ServiceError: there is no such object.
+            ServiceError: There is no such object.
         """
         with self._errors():
             blob = self._get(name)
@@ -154,11 +161,11 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
             with self.scratch() as folder:
                 part = folder / path.name
                 blob.download_to_filename(part, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
-                os.replace(part, path)
+                part.replace(path)
         return path
 
     def remove(self, item: LakeObject) -> None:
-        """Remove an object, unless another one took its place since it was described."""
+        """Remove an object unless it was replaced since it was described."""
         with self._errors():
             blob = self._get(item.name)
             if blob is not None and blob.updated == item.updated:
@@ -167,7 +174,7 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def borrowed(self, name: str) -> Iterator[Path]:
-        """As `fetch`, but a copy that was not here before is removed again: all months at once may fill a disk."""
+        """Fetch an object as a local file, and remove the copy afterwards if it was not cached before."""
         kept = self.local_path(name).is_file()
         path = self.fetch(name)
         try:
@@ -176,10 +183,16 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
             if not kept:
                 path.unlink(missing_ok=True)
 
+    def file(self, item: LakeObject, *, keep: bool = True) -> LakeFile:
+        """Return an object for a warehouse to load; with `keep`, a local copy stays in the cache."""
+        if keep:
+            return LakeFile(item.uri, lambda: nullcontext(self.fetch(item.name)))
+        return LakeFile(item.uri, lambda: self.borrowed(item.name))
+
     def _get(self, name: str) -> storage.Blob | None:
         blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)
         if blob is None:
-            # The answer is the same for a bucket that is not there; listing tells.
+            # `get_blob` also returns None for a missing bucket; listing raises then.
             next(iter(self._bucket.list_blobs(max_results=1, retry=RETRY, timeout=TIMEOUT)), None)
         return blob
 
@@ -191,7 +204,7 @@ class LakeResource(ConfigurableResource):  # type: ignore[type-arg]
 
 
 def crc32c_of(path: Path) -> str:
-    """The file's CRC32C as Cloud Storage writes it, base64 of the big-endian bytes."""
+    """Return the file's CRC32C as Cloud Storage writes it, base64 of the big-endian bytes."""
     checksum = google_crc32c.Checksum()
     with path.open("rb") as file:
         for _ in checksum.consume(file, 1 << 20):

@@ -1,10 +1,9 @@
-"""PostgreSQL's tables, brought to what this version needs: at every start, by `taxi migrate`, and before a load.
+"""Migrations of PostgreSQL's tables: applied at every start, by `taxi migrate`, and before a load.
 
-Each step is one transaction, recorded in `taxi.migrations`, under a lock: however often and by however many at once
-it is asked for, a step is applied once.
+Each migration is one transaction under a lock and is recorded in `taxi.migrations`, so it is applied once.
 
-To change a table, append a step. A new database takes all of them, and its first makes the tables as the contract
-is by then, so a step looks before it changes: IF NOT EXISTS, IF EXISTS. A column that the contract has won needs
+To change a table, append a migration. In a new database, the first migration makes the tables from the current
+contract, so that later ones must check before they change: IF NOT EXISTS, IF EXISTS. A new column of the contract needs
 only `follow_contract` once more, under the contract's new version.
 """
 
@@ -19,14 +18,14 @@ from taxi_assets.contract.tables import TABLES, Table
 from taxi_assets.errors import ServiceError
 
 SCHEMA = "taxi"
-# Publishing and migrating wait this long for those who read the table; they hold it for milliseconds.
+# Publishing and migrating wait this long for readers of the table; they lock it for milliseconds.
 LOCK_TIMEOUT = "60s"
 _RECORD = sql.Identifier(SCHEMA, "migrations")
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A step; numbers count from 1 without gaps."""
+    """A migration; numbers count from 1 without gaps."""
 
     number: int
     name: str
@@ -34,7 +33,7 @@ class Migration:
 
 
 def follow_contract(cursor: psycopg.Cursor) -> None:
-    """Make the tables that are not there, add the columns that are not, and describe all of them."""
+    """Create the missing tables, add the missing columns, and set all comments."""
     for table in TABLES.values():
         name = sql.Identifier(SCHEMA, table.name)
         parts = sql.SQL(" PARTITION BY RANGE (source_month)" if table.by_month else "")
@@ -52,11 +51,11 @@ MIGRATIONS = (Migration(1, "contract 1", follow_contract),)
 
 
 def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> list[Migration]:
-    """Apply the steps that the database lacks, and return those; the connection commits each by itself from here on.
+    """Apply the missing migrations and return them; sets the connection to autocommit.
 
     Raises:
-        ServiceError: the database has steps that this version does not know.
-        psycopg.errors.LockNotAvailable: somebody used a table for longer than `LOCK_TIMEOUT`.
+        ServiceError: The database has migrations of a newer version.
+        psycopg.errors.LockNotAvailable: A table was in use for longer than `LOCK_TIMEOUT`.
     """
     connection.autocommit = True
     if _newest(connection, migrations) == len(migrations):
@@ -79,7 +78,7 @@ def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MI
 
 
 def columns(of: Sequence[Column]) -> sql.Composable:
-    """The columns as CREATE TABLE and ADD COLUMN write them."""
+    """Return the columns in the syntax of CREATE TABLE and ADD COLUMN."""
     return sql.SQL(", ").join(
         sql.SQL("{} {}{}").format(
             sql.Identifier(c.name),
@@ -91,8 +90,8 @@ def columns(of: Sequence[Column]) -> sql.Composable:
 
 
 def _newest(connection: psycopg.Connection, migrations: Sequence[Migration]) -> int:
-    """Number of the newest step that the database has; 0 for one that has none."""
-    # Not to_regclass, which may answer from before the lock was taken.
+    """Return the number of the newest applied migration, or 0."""
+    # Not to_regclass, whose cached result may be from before the lock was taken.
     query = "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations'"
     if not connection.execute(query, [SCHEMA]).fetchall():
         return 0
@@ -106,7 +105,7 @@ def _newest(connection: psycopg.Connection, migrations: Sequence[Migration]) -> 
 
 
 def _prepare(cursor: psycopg.Cursor) -> None:
-    # Asked for, since IF NOT EXISTS needs the right to make schemas even where there is one.
+    # IF NOT EXISTS needs the right to create schemas even if the schema exists.
     if not cursor.execute("SELECT FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchall():
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
     cursor.execute(

@@ -1,4 +1,4 @@
-"""A folder for unfinished files that vanishes with its owner, however that one ends."""
+"""Scratch folders for unfinished files, which are removed even if their owner is killed."""
 
 import fcntl
 import os
@@ -11,14 +11,14 @@ from pathlib import Path
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent`, removed at the end; first removes those whose owners were killed.
+    """Yield a new folder in `parent` and remove it at the end; first remove those whose owners were killed.
 
     The owner holds a lock on its folder, which the operating system drops with the process.
     """
     parent.mkdir(parents=True, exist_ok=True)
     gate = os.open(parent, os.O_RDONLY)
     try:
-        # One at a time, or another's sweep could remove the new folder before it is locked.
+        # Under a lock; otherwise another process's sweep could remove the new folder before it is locked.
         fcntl.flock(gate, fcntl.LOCK_EX)
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
@@ -34,12 +34,12 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def abandoned_folders(parent: Path) -> list[Path]:
-    """The scratch folders whose owners are gone."""
+    """Return the scratch folders whose owners are gone."""
     return [folder for folder in sorted(parent.glob("work-*")) if _if_abandoned(folder, lambda: None)]
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove a scratch folder, unless its owner lives."""
+    """Remove a scratch folder unless its owner is alive."""
     _if_abandoned(folder, lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
@@ -49,7 +49,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _if_abandoned(folder: Path, act: Callable[[], None]) -> bool:
-    """Act while holding the folder's lock, if nobody else holds it; whether that was so."""
+    """Run `act` under the folder's lock. Return False if another process holds it."""
     with suppress(OSError):
         lock = os.open(folder, os.O_RDONLY)
         try:

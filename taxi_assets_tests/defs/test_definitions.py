@@ -71,7 +71,7 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
         timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{len(ALL_MONTHS) + len(FIRST_MONTHS) + 2} [] []"
+    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 2 * len(FIRST_MONTHS) + 2} [] []"
     assert "Warning" not in done.stderr
 
 
@@ -83,7 +83,7 @@ def test_definitions_are_sound(definitions: Definitions):
 def test_every_dataset_has_its_five_assets(definitions: Definitions, dataset: str, name: str):
     upstream, pool, kinds = ASSETS[name]
     spec = spec_of(definitions, dataset, name)
-    assert [dep.asset_key.path for dep in spec.deps] == ([[dataset, upstream]] if upstream else [])
+    assert [dep.asset_key.path for dep in spec.deps] == ([[dataset, upstream] if upstream else ["tlc", f"{dataset}_file"]])
     assert spec.group_name == dataset
     assert spec.kinds == kinds
     assert definitions.resolve_assets_def(spec.key).op.pool == pool
@@ -95,7 +95,7 @@ def test_every_dataset_has_its_five_assets(definitions: Definitions, dataset: st
 def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions: Definitions):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
     operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
-    assert keys == {*ALL_MONTHS, ("zones",)} | operations
+    assert keys == {*ALL_MONTHS, ("zones",)} | operations | {("tlc", f"{d}_file") for d in FIRST_MONTHS}
     assert set(DATASETS) == set(FIRST_MONTHS)
 
 

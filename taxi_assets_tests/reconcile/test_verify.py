@@ -156,11 +156,11 @@ def test_a_month_that_only_a_sink_or_only_somebody_has(world: World, shell: dict
 def test_a_sink_that_is_down_does_not_hide_the_other(world: World):
     assert world.run("green", APRIL).success
     down = changed(world.postgres, url="postgresql://u@127.0.0.1:1/d")
-    report = verify(GREEN, world.lake, {"bigquery": world.bigquery, "postgres": down})
+    report = verify(GREEN, world.lake, [world.bigquery, down])
     assert not report.equal and not report.differences
     assert "PostgreSQL does not answer" in report.unasked["PostgreSQL"]
     empty = changed(world.bigquery, dataset="not_there")
-    report = verify(GREEN, world.lake, {"bigquery": empty, "postgres": world.postgres})
+    report = verify(GREEN, world.lake, [empty, world.postgres])
     assert [(d.place, d.found) for d in report.differences] == [("BigQuery", "rows 0")]
 
 

@@ -27,10 +27,10 @@ def columns(world: World, table: str) -> list[str]:
 
 
 def test_new_database_gets_the_tables_of_the_contract_and_a_second_time_nothing(world: World) -> None:
-    assert world.postgres.migrate() == list(MIGRATIONS)
+    assert world.postgres.ensure_tables() == [f"{m.number} ({m.name})" for m in MIGRATIONS]
     assert {name: columns(world, name) for name in TABLES} == {n: list(t.schema.names) for n, t in TABLES.items()}
     first = applied(world)
-    assert world.postgres.migrate() == []
+    assert world.postgres.ensure_tables() == []
     assert applied(world) == first == [(m.number, m.name) for m in MIGRATIONS]
 
 
@@ -43,9 +43,9 @@ def test_steps_count_from_one_and_end_with_the_contract_of_today() -> None:
 def test_of_many_at_once_each_step_is_taken_by_one(world: World) -> None:
     together = threading.Barrier(6)
 
-    def start() -> list[Migration]:
+    def start() -> list[str]:
         together.wait()
-        return world.postgres.migrate()
+        return world.postgres.ensure_tables()
 
     with ThreadPoolExecutor(6) as pool:
         done = [pool.submit(start) for _ in range(6)]
@@ -67,7 +67,7 @@ def test_database_from_before_the_steps_keeps_its_rows_and_gets_what_it_lacks(wo
             "('2019-01-01') TO ('2019-02-01')"
         )
         connection.execute("INSERT INTO taxi.green_trips (source_month, fare_amount) VALUES ('2019-01-01', 2.5)")
-    world.postgres.migrate()
+    world.postgres.ensure_tables()
     assert set(columns(world, "green_trips_2019_01")) == set(table.schema.names)
     with psycopg.connect(world.postgres_url) as connection:
         query = "SELECT fare_amount, trip_type, cbd_congestion_fee FROM taxi.green_trips"
@@ -100,11 +100,11 @@ def test_database_of_a_newer_version_is_refused_in_a_sentence(world: World) -> N
     with psycopg.connect(world.postgres_url) as connection:
         migrate(connection, [*MIGRATIONS, newer])
     with pytest.raises(ServiceError, match=r"has step \d+ of its tables, and this version knows \d+: .* Upgrade"):
-        world.postgres.migrate()
+        world.postgres.ensure_tables()
 
 
 def test_table_in_use_ends_in_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.postgres.migrate()
+    world.postgres.ensure_tables()
     monkeypatch.setattr(module, "LOCK_TIMEOUT", "100ms")
 
     def add(cursor: psycopg.Cursor) -> None:
@@ -120,11 +120,11 @@ def test_table_in_use_ends_in_a_sentence(world: World, monkeypatch: pytest.Monke
 
 
 def test_bigquery_follows_the_contract_however_often(world: World) -> None:
-    world.bigquery.migrate()
+    world.bigquery.ensure_tables()
     with world.bigquery.get_client() as client:
         client.query(f"ALTER TABLE `{world.bigquery.dataset}.green_trips` DROP COLUMN trip_type").result()
     for _ in range(2):
-        world.bigquery.migrate()
+        world.bigquery.ensure_tables()
         with world.bigquery.get_client() as client:
             for name, table in TABLES.items():
                 found = client.get_table(f"{world.bigquery.dataset}.{name}")

@@ -234,8 +234,8 @@ def test_an_object_that_goes_away_before_bigquery_reads_it(world: World, monkeyp
     before = world.bigquery.month_totals(GREEN, APRIL)
     original = BigQueryWarehouse.replace_month
 
-    def replace_month(self: Any, dataset: Any, month: date, uri: str, manifest: Any) -> Any:
-        return original(self, dataset, month, uri + ".gone", manifest)
+    def replace_month(self: Any, dataset: Any, month: date, kept: Any, manifest: Any) -> Any:
+        return original(self, dataset, month, replace(kept, uri=kept.uri + ".gone"), manifest)
 
     monkeypatch.setattr(BigQueryWarehouse, "replace_month", replace_month)
     fails(world, ["Google refuses", ".gone"], False, "bigquery_table")
@@ -282,11 +282,11 @@ def test_a_column_that_the_contract_wins_is_added_to_the_tables(world: World, mo
     pq.write_table(older.schema.arrow.empty_table(), empty)
     nothing = Totals(cents=dict.fromkeys(older.schema.money, 0))
     manifest = Manifest("green", MARCH, "1", "", "", 0, "", "", {}, {}, [], nothing)
-    uri = world.lake.put(empty, "older.parquet", {}).uri
+    file = world.lake.file(world.lake.put(empty, "older.parquet", {}))
     with monkeypatch.context() as before:
         before.setitem(TABLES, "green_trips", replace(TABLES["green_trips"], schema=older.schema))
-        world.postgres.replace_month(older, MARCH, empty, manifest)
-        world.bigquery.replace_month(older, MARCH, uri, manifest)
+        for warehouse in (world.postgres, world.bigquery):
+            warehouse.replace_month(older, MARCH, file, manifest)
     # The step that comes with the new contract.
     steps = [*MIGRATIONS, Migration(len(MIGRATIONS) + 1, "contract 2", follow_contract)]
     monkeypatch.setattr(postgres_module, "migrate", lambda connection: migrate(connection, steps))

@@ -1,20 +1,23 @@
 """The assets of a dataset, one factory a file; the registry of datasets is all that tells them apart.
 
-An asset wires: resources do the I/O, pure functions decide.
+An asset only connects: resources do the I/O, and pure functions decide.
 """
 
-from dagster import AssetsDefinition
+import dagster as dg
 
 from taxi_assets.contract.datasets import Dataset
-from taxi_assets.defs.assets.bigquery_table import build_bigquery_table
 from taxi_assets.defs.assets.clean_parquet import build_clean_parquet
 from taxi_assets.defs.assets.gcs_object import build_gcs_object
-from taxi_assets.defs.assets.postgres_table import build_postgres_table
 from taxi_assets.defs.assets.raw_file import build_raw_file
+from taxi_assets.defs.assets.warehouse_table import build_warehouse_table
+from taxi_assets.resources.warehouse import WAREHOUSES
 
-FACTORIES = (build_raw_file, build_clean_parquet, build_gcs_object, build_bigquery_table, build_postgres_table)
 
-
-def build_assets(dataset: Dataset) -> list[AssetsDefinition]:
-    """The five assets of a dataset, from source to warehouses."""
-    return [build(dataset) for build in FACTORIES]
+def build_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
+    """Build the assets of a dataset, from source to warehouses."""
+    return [
+        build_raw_file(dataset),
+        build_clean_parquet(dataset),
+        build_gcs_object(dataset),
+        *(build_warehouse_table(dataset, name) for name in WAREHOUSES),
+    ]

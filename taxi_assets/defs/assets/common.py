@@ -1,112 +1,122 @@
-"""What the assets share: their arguments, their month, and how errors meant for people leave them."""
+"""What the assets share: their arguments, their month, and the conversion of errors to Dagster failures."""
 
 import errno
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from dagster import (
-    AssetCheckResult,
-    AssetExecutionContext,
-    AssetRecordsFilter,
-    AssetsDefinition,
-    Backoff,
-    Config,
-    Failure,
-    Jitter,
-    MaterializeResult,
-    RetryPolicy,
-    asset,
-)
+import dagster as dg
 from pydantic import Field
 
 from taxi_assets import __version__
-from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.contract.object_names import clean_object, raw_prefix
 from taxi_assets.contract.schemas import CONTRACT_VERSION
-from taxi_assets.defs.assets.metadata import column_schema
+from taxi_assets.defs.assets.metadata import LINEAGE, column_schema, same_columns
 from taxi_assets.defs.checks import Check
 from taxi_assets.defs.partitions import monthly
 from taxi_assets.errors import ServiceError, TaxiError
 from taxi_assets.months import month_text, parse_month
-from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeObject, LakeResource
-from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.resources.warehouse import Warehouse
 from taxi_assets.runtime.queues import queue_tags
 
 CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
 PROGRESS_SECONDS = 5.0
-# For faults that pass; those that do not raise Failure(allow_retries=False).
-RETRIES = RetryPolicy(max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+OWNERS = ["team:data-platform"]
+# For transient faults; all others raise Failure(allow_retries=False).
+RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def month_asset(
     dataset: Dataset,
     name: str,
     *,
-    description: str,
+    layer: str,
     pool: str,
     kinds: set[str],
-    after: str | None = None,
+    after: Sequence[str],
     checks: Sequence[Check] = (),
     has_columns: bool = True,
-) -> Callable[[Callable[..., MaterializeResult]], AssetsDefinition]:
-    """`@asset` for the asset `<dataset>/<name>`, which depends on the dataset's asset `after`."""
+    lineage: dg.TableColumnLineage | None = None,
+    required_resource_keys: set[str] | None = None,
+    **names: str,
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """Return the decorator for the asset `<dataset>/<name>`, which depends on the asset `after`.
+
+    The function's docstring is the asset's description; `names` fill its placeholders.
+    """
     key = [dataset.name, name]
-    return asset(
-        key=key,
-        deps=[[dataset.name, after]] if after else None,
-        group_name=dataset.name,
-        partitions_def=monthly(dataset),
-        description=f"{dataset.title}: {description}",
-        metadata={"dagster/column_schema": column_schema(dataset.schema)} if has_columns else None,
-        check_specs=[check.of(key) for check in checks],
-        kinds=kinds,
-        pool=pool,
-        op_tags=queue_tags(pool),
-        retry_policy=RETRIES,
-        code_version=CODE_VERSION,
-    )
+    metadata: dict[str, object] = {"dagster/column_schema": column_schema(dataset.schema)} if has_columns else {}
+    if lineage is not None:
+        metadata[LINEAGE] = lineage
+
+    def decorate(compute: Callable[..., dg.MaterializeResult]) -> dg.AssetsDefinition:
+        return dg.asset(
+            key=key,
+            deps=[dg.AssetKey(after)],
+            group_name=dataset.name,
+            partitions_def=monthly(dataset),
+            description=description_of(compute, dataset.title, **names),
+            metadata=metadata,
+            check_specs=[check.of(key) for check in checks],
+            kinds=kinds,
+            owners=OWNERS,
+            tags={"layer": layer},
+            required_resource_keys=required_resource_keys,
+            pool=pool,
+            op_tags=queue_tags(pool),
+            retry_policy=RETRIES,
+            code_version=CODE_VERSION,
+        )(compute)
+
+    return decorate
 
 
-def month_of(context: AssetExecutionContext) -> date:
-    """The month that the step materializes."""
+def description_of(compute: Callable[..., object], title: str, **names: str) -> str:
+    """Return an asset's description: the title, then the function's docstring with its placeholders filled."""
+    return f"{title}. {inspect.cleandoc(compute.__doc__ or '').format(**names)}"
+
+
+def month_of(context: dg.AssetExecutionContext) -> date:
+    """Return the month that the step materializes."""
     return parse_month(context.partition_key)
 
 
-def progress_logger(context: AssetExecutionContext) -> Callable[[str], None]:
-    """A function that says in the run's log how far the step is, every few seconds however often it is called."""
-    said = time.monotonic()
+def progress_logger(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """Return a function that logs progress at most once every `PROGRESS_SECONDS`."""
+    last = time.monotonic()
 
-    def say(text: str) -> None:
-        nonlocal said
-        if time.monotonic() - said >= PROGRESS_SECONDS:
-            said = time.monotonic()
+    def log(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
             context.log.info(text)
 
-    return say
+    return log
 
 
 @contextmanager
-def as_dagster_failure(context: AssetExecutionContext) -> Iterator[None]:
-    """Let an error meant for people end the step as its one sentence, retried only if that may help."""
+def as_dagster_failure(context: dg.AssetExecutionContext) -> Iterator[None]:  # noqa: ARG001 - one signature everywhere
+    """Convert a TaxiError to a Dagster Failure; retry only if it is transient."""
     try:
         yield
     except TaxiError as error:
-        raise Failure(str(error), allow_retries=error.retryable) from error
+        raise dg.Failure(str(error), allow_retries=error.retryable) from error
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise Failure(
+            raise dg.Failure(
                 f"{error.filename or 'The data folder'} cannot be written ({error.strerror}); set TAXI_DATA_DIR to a "
                 "folder of yours, then run it again.",
                 allow_retries=False,
             ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Failure(
+        raise dg.Failure(
             f"The disk is full ({error}); free some space or set TAXI_DATA_DIR to a folder on a larger disk, "
             "then run it again.",
             allow_retries=False,
@@ -114,7 +124,7 @@ def as_dagster_failure(context: AssetExecutionContext) -> Iterator[None]:
 
 
 def newest_raw(lake: LakeResource, dataset: Dataset, month: date) -> LakeObject | None:
-    """The raw file of a month that was archived last, whatever name its source gave it."""
+    """Return the raw file of a month that was archived last, whatever its published name."""
     found = [
         item
         for item in lake.list(raw_prefix(dataset.name))
@@ -126,10 +136,11 @@ def newest_raw(lake: LakeResource, dataset: Dataset, month: date) -> LakeObject 
 def published_month(
     lake: LakeResource, dataset: Dataset, month: date, made_by: str = "gcs_object"
 ) -> tuple[LakeObject, Manifest]:
-    """The month's kept rows in the lake, with their manifest; `made_by` is the asset to run if they are missing.
+    """Return the month's kept rows in the lake, with their manifest.
 
     Raises:
-        ServiceError: the month is not published, or its object was not made by this project.
+        ServiceError: The month is not published, or its object was not made by this project; names `made_by`, the
+            asset to run.
     """
     name = clean_object(dataset.name, month)
     found = lake.find(name)
@@ -143,24 +154,32 @@ def published_month(
     return found, Manifest.from_json(found.metadata["manifest"])
 
 
-class LoadConfig(Config):
-    """What a run may be told of a load, in the launchpad."""
+class ForceConfig(dg.Config):
+    """Options of a step that skips its work when nothing changed, in the launchpad."""
 
-    force: bool = Field(
-        default=False, description="Load also a month that was loaded from the same object and whose totals are right."
-    )
+    force: bool = Field(default=False, description="Do the work even if nothing has changed since the last time.")
+    again: bool = Field(default=False, description="Deprecated name of `force`; goes in the release after 0.1.0.")
+
+    @property
+    def is_forced(self) -> bool:
+        """Return whether `force`, or its deprecated name, is set."""
+        return self.force or self.again
+
+
+class LoadConfig(ForceConfig):
+    """Options of a load, in the launchpad."""
 
 
 def current_totals(
-    context: AssetExecutionContext,
-    warehouse: BigQueryWarehouse | PostgresWarehouse,
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
     dataset: Dataset,
     month: date,
     kept: LakeObject,
     manifest: Manifest,
 ) -> Totals | None:
-    """The month's totals, if this asset's last materialization loaded this very object and they are still right."""
-    wanted = AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
+    """Return the month's totals if the last materialization loaded this object and they still equal the manifest's."""
+    wanted = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key])
     for record in context.instance.fetch_materializations(wanted, limit=1).records:
         last = record.asset_materialization
         crc32c = last.metadata.get("object_crc32c") if last else None
@@ -171,18 +190,19 @@ def current_totals(
 
 
 def load_result(
-    context: AssetExecutionContext,
+    context: dg.AssetExecutionContext,
     table: str,
     kept: LakeObject,
     manifest: Manifest,
-    checks: Sequence[AssetCheckResult],
+    checks: Sequence[dg.AssetCheckResult],
     *,
     already: bool,
-) -> MaterializeResult:
-    """What a warehouse's asset says of the month that it published in the table, now or `already` before."""
+) -> dg.MaterializeResult:
+    """Return the result of a month that was loaded into the table, now or `already` before."""
     context.log.info("%s rows %s in %s", f"{manifest.kept.rows:,}", "are already" if already else "published", table)
-    return MaterializeResult(
+    return dg.MaterializeResult(
         metadata={
+            LINEAGE: same_columns(DATASETS[manifest.dataset], "gcs_object"),
             "dagster/table_name": table,
             "dagster/partition_row_count": manifest.kept.rows,
             "loaded": not already,
