@@ -1,4 +1,4 @@
-"""What Dagster loads."""
+"""The definitions that Dagster loads."""
 
 from taxi_assets.defs.build import build_definitions
 from taxi_assets.settings import Settings

@@ -4,6 +4,7 @@ Modules are imported inside the commands that need them, so that `taxi --help` s
 """
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,13 @@ def down() -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show what runs, and of each dataset what is loaded. Exit code 0 if all services run, 3 if not."""
     from taxi_assets.local import supervisor
-    from taxi_assets.runtime import load_status as history
+    from taxi_assets.local.environment import environment, psycopg_url
+    from taxi_assets.runtime import load_status
 
     settings = Settings.from_environment()
     found = supervisor.status(settings)
-    datasets = history.read(settings)
+    url = environment(settings).get("DAGSTER_POSTGRES_URL") or os.environ.get("DAGSTER_POSTGRES_URL", "")
+    datasets = load_status.read(psycopg_url(url))
     # A word instead of an object says why there is none.
     found["datasets"] = datasets
     if as_json:

@@ -4,18 +4,14 @@ from collections.abc import Mapping
 from datetime import date
 
 from dagster import AssetSelection, PartitionedConfig, define_asset_job
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.defs.partitions import monthly
 from taxi_assets.months import parse_month
+from taxi_assets.runtime.dagster_internals import AssetJobDefinition
+from taxi_assets.runtime.names import month_job_name
 
 PRIORITY_TAG = "dagster/priority"
-
-
-def month_job_name(dataset: str) -> str:
-    """The name of the dataset's job."""
-    return f"{dataset}_month_job"
 
 
 def priority(month: date) -> int:
@@ -26,7 +22,7 @@ def priority(month: date) -> int:
     return (month.year - 2000) * 12 + month.month
 
 
-def build_month_job(dataset: Dataset) -> UnresolvedAssetJobDefinition:
+def build_month_job(dataset: Dataset) -> AssetJobDefinition:
     """The job of the dataset."""
 
     def tags(partition_key: str) -> Mapping[str, str]:

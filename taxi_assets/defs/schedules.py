@@ -19,11 +19,11 @@ from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.ingestion.polling import LAG_MONTHS
 from taxi_assets.defs.ingestion.sensors import NEW_YORK
-from taxi_assets.defs.jobs import month_job_name
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import month_text, months_before
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.runtime.names import month_job_name
 
 # In the morning of the first day, when the month that ended two months ago has had its time.
 CRON = "0 6 1 * *"

@@ -19,7 +19,6 @@ from taxi_assets.errors import ServiceError
 from taxi_assets.local import postgres
 from taxi_assets.local.environment import environment, ports, psycopg_url
 from taxi_assets.local.ports import LOOPBACK
-from taxi_assets.runtime import orphaned_runs as runs
 from taxi_assets.settings import PROJECT_ROOT, Settings
 
 __all__ = ["Service", "address_and_log", "build_stages", "environment", "ports"]
@@ -211,7 +210,7 @@ def _has_heartbeat(url: str, since: datetime.datetime) -> bool:
 def _settle_runs(settings: Settings, env: Mapping[str, str]) -> None:
     url = env["DAGSTER_POSTGRES_URL"]
     # In a database of the user's own, runs of other machines may be in progress.
-    if psycopg_url(url) != settings.local_postgres_url("dagster") or not runs.in_progress(url):
+    if psycopg_url(url) != settings.local_postgres_url("dagster"):
         return
     with (settings.data_dir / "logs" / "runs.log").open("wb") as log:
         command = [sys.executable, "-m", "taxi_assets.runtime.orphaned_runs"]

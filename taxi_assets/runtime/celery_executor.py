@@ -1,78 +1,80 @@
-"""The run's side: dagster-celery's executor, with an eye on the workers that took the steps.
+"""dagster-celery's executor, extended to detect workers that disappeared with a step.
 
-Celery tells nobody when a machine goes down with a step, so that the run would wait for it for ever. Here the run
-asks, every few seconds, the worker that took a step whether it still has it. If not, the step ends as a failed one
-does, and the retry policy of its asset takes it up. That a worker lives on unheard and the step runs twice at once
-does no harm: months are replaced whole, and the run heeds the second attempt alone.
+Celery does not report that a machine went down, so the run would wait for its step for ever. This executor checks every
+few seconds that the worker still has the step. If it does not, the step fails, and the asset's retry policy retries it.
+A worker may be alive but unreachable, so that the step runs twice at once. That does no harm: months are replaced
+whole, and the run uses only the second attempt's events.
 """
 
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import dagster as dg
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 from celery.states import PENDING
-from dagster import DagsterEvent, Executor, ExecutorDefinition, executor, multiple_process_executor_requirements
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.plan.state import KnownExecutionState
-from dagster._core.execution.plan.step import ExecutionStep
-from dagster._core.execution.retries import RetryMode
-from dagster._serdes import serialize_value
-from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.executor import CeleryExecutor, _submit_task
-from dagster_shared.error import SerializableErrorInfo
 
 from taxi_assets.errors import SettingsError
+from taxi_assets.runtime.dagster_internals import (
+    ExecutionPlan,
+    ExecutionStep,
+    KnownExecutionState,
+    PlanOrchestrationContext,
+    RetryMode,
+    SerializableErrorInfo,
+    serializable_error_info_from_exc_info,
+    serialize_value,
+)
 from taxi_assets.settings import Settings
 
-# A worker is given up when it has missed three questions in a row: 24 seconds at most.
-ASK_SECONDS = 5.0
-ANSWER_SECONDS = 3.0
-MISSES = 3
+# A worker counts as lost after three checks in a row without a response: 24 seconds at most.
+CHECK_SECONDS = 5.0
+RESPONSE_SECONDS = 3.0
+MAX_MISSED_CHECKS = 3
 
 CELERY = {
-    # Says which worker has begun a step; without it there would be nobody to ask.
+    # Records which worker has started a step, so that this worker can be checked.
     "task_track_started": True,
-    # A worker takes from the queue what it can begin at once, and leaves the rest to others.
+    # A worker takes from the queue only what it can start at once.
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
-    # A step is off the queue once it has begun. One that was fetched by a worker that died before is offered again
+    # A step leaves the queue when it starts. If the worker that fetched it dies before, the step is offered again
     # after this many seconds.
     "broker_transport_options": {"visibility_timeout": 30},
-    # In kilobytes: a process that a step has left larger gives way to a new one. A step of its own process would
-    # take a second longer to begin.
+    # In kilobytes: a process that a step has left larger is replaced. A new process for every step would take
+    # a second longer to start.
     "worker_max_memory_per_child": 600_000,
     "broker_connection_retry_on_startup": True,
     "result_expires": 24 * 3600,
 }
 
 
-def celery_executor(settings: Settings) -> ExecutorDefinition:
-    """The executor definition for these settings; the address of Redis is in none of its visible configuration."""
+def celery_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Return the executor definition. The URL of Redis is not part of its visible configuration."""
 
-    @executor(name="celery", requirements=multiple_process_executor_requirements())
-    def celery(_: Any) -> Executor:
-        """Every step is taken by some worker."""
-        return StepsOnWorkers(settings)
+    @dg.executor(name="celery", requirements=dg.multiple_process_executor_requirements())
+    def celery(_: Any) -> dg.Executor:
+        """Run every step on a worker."""
+        return WatchfulCeleryExecutor(settings)
 
     return celery
 
 
-# dagster-celery declares its task anew for every step that it submits.
+# dagster-celery registers its task again for every step that it submits.
 warnings.filterwarnings("ignore", message="Task name 'execute_plan' is already registered")
 
 
-class StepsOnWorkers(CeleryExecutor):  # type: ignore[misc]
-    """dagster-celery's executor, whose steps end also when their worker does."""
+class WatchfulCeleryExecutor(CeleryExecutor):  # type: ignore[misc]
+    """dagster-celery's executor, where a step also ends if its worker is lost."""
 
     def __init__(self, settings: Settings) -> None:
-        """An executor, or what a worker takes its configuration from.
+        """Create the executor, which is also the source of the workers' configuration.
 
         Raises:
             SettingsError: TAXI_REDIS_URL is not set.
@@ -83,8 +85,10 @@ class StepsOnWorkers(CeleryExecutor):  # type: ignore[misc]
             retries=RetryMode.ENABLED, broker=settings.redis_url, backend=settings.redis_url, config_source=CELERY
         )
 
-    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
-        """Submit the plan's steps as they become due, and yield their events."""
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[dg.DagsterEvent]:
+        """Submit the plan's steps as they become ready, and yield their events."""
         yield from core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=self._submit)
 
     def _submit(
@@ -96,69 +100,72 @@ class StepsOnWorkers(CeleryExecutor):  # type: ignore[misc]
         priority: int,
         known_state: KnownExecutionState,
     ) -> "WatchedStep":
-        def lost(error: SerializableErrorInfo) -> DagsterEvent:
+        def failure_event(error: SerializableErrorInfo) -> dg.DagsterEvent:
             return self.log_failure_or_retry_event_after_error(plan_context.for_step(step), error, known_state)
 
-        return WatchedStep(_submit_task(app, plan_context, step, queue, priority, known_state), queue, lost)
+        # dagster-celery has no public way to submit one step.
+        result = _submit_task(app, plan_context, step, queue, priority, known_state)
+        return WatchedStep(result, queue, failure_event)
 
 
 class WatchedStep:
-    """A submitted step, to dagster-celery's loop the same as Celery's result: `ready`, `get` and `revoke`."""
+    """A submitted step with the methods of Celery's result that dagster-celery's loop calls: ready, get and revoke."""
 
-    def __init__(self, result: AsyncResult, queue: str, on_loss: Any) -> None:
+    def __init__(
+        self, result: AsyncResult, queue: str, failure_event: Callable[[SerializableErrorInfo], dg.DagsterEvent]
+    ) -> None:
         self._result = result
         self._queue = queue
-        self._on_loss = on_loss
-        self._misses = 0
-        self._asked = time.monotonic()
+        self._failure_event = failure_event
+        self._missed_checks = 0
+        self._checked_at = time.monotonic()
 
     def ready(self) -> bool:
-        """Whether the step has ended, or its worker is given up."""
+        """Return whether the step has ended or its worker counts as lost."""
         if self._result.ready():
             return True
-        if time.monotonic() - self._asked >= ASK_SECONDS:
-            self._misses = 0 if self._is_somewhere() else self._misses + 1
-            self._asked = time.monotonic()
-        return self._misses >= MISSES
+        if time.monotonic() - self._checked_at >= CHECK_SECONDS:
+            self._missed_checks = 0 if self._is_alive() else self._missed_checks + 1
+            self._checked_at = time.monotonic()
+        return self._missed_checks >= MAX_MISSED_CHECKS
 
     def get(self) -> list[str]:
-        """The step's events, serialized; those of a lost one are its retry, or its failure after too many."""
+        """Return the step's serialized events. A lost step has one: its retry or, after too many, its failure."""
         if not self._result.ready():
-            # Should it still wait somewhere, nobody is to begin it beside the retry.
+            # If the step still waits in a queue, no worker may start it beside the retry.
             self._result.revoke()
             error = SerializableErrorInfo(f"{self._worker()} went away with this step.\n", [], None)
-            return [serialize_value(self._on_loss(error))]
+            return [serialize_value(self._failure_event(error))]
         try:
             return list(self._result.get())
         except TaskRevokedError:
             raise
         except Exception:
-            # The worker lives and says so: the process that took the step was killed, as for want of memory.
-            return [serialize_value(self._on_loss(serializable_error_info_from_exc_info(sys.exc_info())))]
+            # The worker is alive and reports that the step's process was killed, for example for lack of memory.
+            return [serialize_value(self._failure_event(serializable_error_info_from_exc_info(sys.exc_info())))]
 
     def revoke(self) -> None:
-        """Ask that nobody begins it; once begun, it goes on to its end."""
+        """Keep workers from starting the step. A step that has started continues to its end."""
         self._result.revoke()
 
-    def _is_somewhere(self) -> bool:
-        """Whether the step is with the worker that began it or, if none did, waits in its queue."""
+    def _is_alive(self) -> bool:
+        """Return whether the worker that started the step has it or, if none did, the step waits in its queue."""
         control = self._result.app.control
         if self._result.state != PENDING:
-            begun_by = self._worker()
-            inspect = control.inspect(destination=[begun_by], timeout=ANSWER_SECONDS, limit=1)
-        elif self._waiting():
+            inspect = control.inspect(destination=[self._worker()], timeout=RESPONSE_SECONDS, limit=1)
+        elif self._is_queue_filled():
             return True
         else:
-            inspect = control.inspect(timeout=ANSWER_SECONDS)
-        answers = inspect.query_task(self._result.id) or {}
-        return self._result.ready() or any(self._result.id in tasks for tasks in answers.values())
+            inspect = control.inspect(timeout=RESPONSE_SECONDS)
+        responses = inspect.query_task(self._result.id) or {}
+        return self._result.ready() or any(self._result.id in tasks for tasks in responses.values())
 
     def _worker(self) -> str:
-        """The worker that began the step."""
+        """Return the name of the worker that started the step."""
         meta = self._result.info
         return str(meta["hostname"]) if isinstance(meta, dict) and "hostname" in meta else "A worker"
 
-    def _waiting(self) -> bool:
-        """Whether any step waits in the queue; which ones, Redis does not tell cheaply."""
+    def _is_queue_filled(self) -> bool:
+        """Return whether any step waits in the queue; Redis cannot list which ones cheaply."""
         with self._result.app.connection_for_read() as connection:
             return bool(connection.default_channel.queue_declare(self._queue).message_count)

@@ -1,8 +1,8 @@
-"""`python -m taxi_assets.runtime.orphaned_runs`: settle runs that a killed stack left behind as in progress.
+"""Settle runs that a killed stack left in progress: `python -m taxi_assets.runtime.orphaned_runs`.
 
-Dagster's default launcher cannot tell whether a run's process is alive, so such a run would count as running
-for ever and hold one of the few places in the queue. Asked before Dagster starts, when no run can be alive;
-run retries of dagster.yaml then take them up again.
+Dagster's default launcher cannot detect that a run's process died. The run would count as running for ever and keep one
+of the few places in the queue. This runs before Dagster starts, when no run can be alive. Run retries of dagster.yaml
+then start the runs again.
 """
 
 import os
@@ -16,33 +16,37 @@ _IN_PROGRESS = ["STARTING", "STARTED", "CANCELING"]
 
 
 def in_progress(dagster_postgres_url: str) -> list[str]:
-    """Ids of runs in progress, from the database: importing Dagster for it would cost two seconds at every start."""
+    """Return the ids of runs in progress, by SQL: importing Dagster would add two seconds to every start."""
     try:
         with psycopg.connect(psycopg_url(dagster_postgres_url), connect_timeout=10) as connection:
             query = "SELECT run_id FROM runs WHERE status = ANY(%s)"
             return [run_id for (run_id,) in connection.execute(query, [_IN_PROGRESS])]
     except psycopg.errors.UndefinedTable:
-        # First start: Dagster has not made its tables yet.
+        # First start: Dagster has not created its tables yet.
         return []
 
 
-def settle(run_ids: Sequence[str], what: str) -> None:
-    """Report these runs as failed, or as canceled if that was asked for; `what` ended under them."""
+def settle(run_ids: Sequence[str], ended: str) -> None:
+    """Report these runs as failed, or as canceled if that was requested.
+
+    Args:
+        run_ids: The runs.
+        ended: What ended while they were in progress, as the subject of a sentence.
+    """
     if not run_ids:
         return
-    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-    from dagster._core.events import JobFailureData, RunFailureReason
+    # Imported only when there are runs to settle, because the import takes two seconds.
+    import dagster as dg
 
-    with DagsterInstance.get() as instance:
-        for run in instance.get_runs(RunsFilter(run_ids=list(run_ids))):
-            if run.status is DagsterRunStatus.CANCELING:
-                instance.report_run_canceled(run, f"{what} ended before this run was canceled.")
+    from taxi_assets.runtime.dagster_internals import JobFailureData, RunFailureReason
+
+    with dg.DagsterInstance.get() as instance:
+        for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids))):
+            if run.status is dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, f"{ended} ended before this run was canceled.")
             elif not run.is_finished:
-                instance.report_run_failed(
-                    run,
-                    f"{what} ended while this run was in progress.",
-                    JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
-                )
+                failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+                instance.report_run_failed(run, f"{ended} ended while this run was in progress.", failure)
             print(f"settled run {run.run_id}, which was {run.status.value}", flush=True)
 
 

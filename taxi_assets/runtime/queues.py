@@ -1,6 +1,6 @@
-"""The queues that steps wait in for a worker, by the system that a step keeps busy.
+"""The Celery queues of the steps, by the pool of the system that a step uses.
 
-Without the extra `workers` this is read, too: the assets carry their queue as a tag, which only Celery heeds.
+Assets carry their queue as a tag. Without the extra `workers` the tag has no effect.
 """
 
 from collections.abc import Mapping
@@ -15,5 +15,5 @@ QUEUES: Mapping[str, str] = {
 
 
 def queue_tags(pool: str) -> dict[str, str]:
-    """The tags of a step in that pool; a step without any waits in dagster-celery's own queue, `dagster`."""
+    """Return the tags of a step in that pool; a step without tags waits in dagster-celery's own queue, `dagster`."""
     return {"dagster-celery/queue": QUEUES[pool]}

@@ -1,1 +1,1 @@
-"""Old names of `taxi_assets.runtime`, kept for deployments that name them; they go in release 1.0."""
+"""Old names of `taxi_assets.runtime`, for deployments that contain them. They go in release 1.0."""

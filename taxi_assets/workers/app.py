@@ -1,4 +1,4 @@
-"""Old name of `taxi_assets.runtime.celery_app`, kept for workers that were started by it; goes in release 1.0."""
+"""Old name of `taxi_assets.runtime.celery_app`, for workers that are started by it. It goes in release 1.0."""
 
 from taxi_assets.runtime.celery_app import app
 

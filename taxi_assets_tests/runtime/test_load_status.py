@@ -1,5 +1,6 @@
 """The lines of `taxi status` about the datasets, read from a real Dagster database."""
 
+import os
 import subprocess
 import sys
 import time
@@ -13,8 +14,11 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunS
 from dagster._core.test_utils import create_run_for_test
 
 from taxi_assets.cli.operate import datasets_table
-from taxi_assets.runtime import load_status as history
-from taxi_assets.runtime.load_status import LOADED, PUBLISHED, TO_REPAIR, reconciliation_key
+from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.local.environment import psycopg_url
+from taxi_assets.runtime import load_status
+from taxi_assets.runtime.load_status import LOADED, PUBLISHED, TO_REPAIR
+from taxi_assets.runtime.names import month_job_name, reconciliation_key
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.conftest import World
 from taxi_assets_tests.support.waiting import HANG_SECONDS
@@ -42,7 +46,7 @@ def reconciled(instance: DagsterInstance, dataset: str, **lists: str) -> None:
 
 
 def lines(world: World) -> dict[str, Any]:
-    found = history.read(world.settings)
+    found = load_status.read(psycopg_url(os.environ["DAGSTER_POSTGRES_URL"]))
     assert isinstance(found, dict), found
     return found
 
@@ -84,16 +88,27 @@ def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: Da
     assert lines(world)["green"]["loaded"] == 0
 
 
-def test_a_database_that_is_not_there_is_told_at_once(services: Settings, tmp_path: Path, monkeypatch: Any):
-    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+def test_a_database_that_is_not_there_is_told_at_once(services: Settings, tmp_path: Path):
     began = time.monotonic()
-    found = history.read(replace(services, data_dir=tmp_path))
+    found = load_status.read(replace(services, data_dir=tmp_path).local_postgres_url("dagster"))
     assert found == "Dagster's database does not answer"
     assert datasets_table(found) == f"datasets: unknown, {found}"
     assert time.monotonic() - began < 2
-    assert history.read(services) == "Dagster has not run yet"
-    cloud = Settings.from_environment({"TAXI_ENV": "cloud"})
-    assert history.read(cloud) == "DAGSTER_POSTGRES_URL is not set"
+    assert load_status.read(services.local_postgres_url("dagster")) == "Dagster has not run yet"
+    assert load_status.read("") == "DAGSTER_POSTGRES_URL is not set"
+
+
+def test_a_dataset_may_have_an_underscore_in_its_name(
+    world: World, dagster_home: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load_status, "DATASETS", {"green_plus": DATASETS["green"], "green": DATASETS["green"]})
+    materialized(dagster_home, "green_plus", "2024-01", *ALL)
+    ran(dagster_home, month_job_name("green_plus"), "2024-02", DagsterRunStatus.FAILURE)
+    reconciled(dagster_home, "green_plus", **{PUBLISHED: "2024-03"})
+    found = lines(world)
+    assert (found["green_plus"]["loaded"], found["green_plus"]["failed"]) == (1, ["2024-02"])
+    assert found["green_plus"]["missing"] == ["2024-03"]
+    assert (found["green"]["loaded"], found["green"]["failed"]) == (0, [])
 
 
 @pytest.mark.parametrize(

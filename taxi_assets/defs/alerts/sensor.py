@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from dagster import (
-    AssetKey,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -23,15 +22,15 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigatorData
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.outbox import AlertState, PendingAlert, deliver
 from taxi_assets.defs.ingestion.polling import GRACE_DAYS, LAG_MONTHS, SensorState
 from taxi_assets.defs.ingestion.sensors import months_sensor_name
+from taxi_assets.defs.operations.active_runs import datasets_of
 from taxi_assets.months import month_text
 from taxi_assets.notifications.notifier import Alert, Notifier
+from taxi_assets.runtime.dagster_internals import InstigatorStatus, InstigatorType, SensorInstigatorData
 
 INTERVAL_SECONDS = 30
 # A tick must end within the minute that Dagster gives it, and one message may take ten seconds a channel.
@@ -126,24 +125,26 @@ def failure_alert(run: DagsterRun, events: Sequence[EventLogEntry], ui_url: str)
             check = event.asset_check_evaluation_data
             if not check.passed and check.blocking:
                 why = f": {check.description}" if check.description else ""
-                checks[check.asset_key] = f"Check {check.check_name} of {check.asset_key.to_user_string()} failed{why}"
+                checks[check.asset_key.to_python_identifier()] = (
+                    f"Check {check.check_name} of {check.asset_key.to_user_string()} failed{why}"
+                )
         elif event.event_type is DagsterEventType.STEP_FAILURE:
             steps.append(event)
         elif event.message:
             message = event.message
     reasons = []
     for event in steps:
-        asset = AssetKey((event.step_key or "").split("__"))
+        step = event.step_key or ""
         data = event.step_failure_data
         if data.user_failure_data is not None:
             why = data.user_failure_data.description or "it said no reason"
-        elif asset in checks:
-            reasons.append(checks[asset])
+        elif step in checks:
+            reasons.append(checks[step])
             continue
         else:
             error = data.error.cause or data.error if data.error else None
             why = error.message if error else "it said no reason"
-        reasons.append(f"{asset.to_user_string()}: {why}")
+        reasons.append(f"{step.replace('__', '/')}: {why}")
     retries = int(run.tags.get("dagster/retry_number", 0))
     after = f" (run {retries + 1} times)" if retries else ""
     sentences = [" ".join(reason.split())[:MAX_SENTENCE] for reason in reasons or [f"The run failed: {message}"]]
@@ -152,9 +153,7 @@ def failure_alert(run: DagsterRun, events: Sequence[EventLogEntry], ui_url: str)
 
 def subject(run: DagsterRun) -> str:
     """The dataset and the month of a run, as far as it has them."""
-    job = run.job_name.removesuffix("_month_job")
-    selected = sorted({key.path[0] for key in run.asset_selection or ()})
-    name = job if job in DATASETS or not selected else ", ".join(selected)
+    name = ", ".join(sorted(datasets_of(run))) or run.job_name
     month = run.tags.get("dagster/partition", "")
     return f"{name} {month[:7]}".rstrip()
 

@@ -21,13 +21,13 @@ from dagster import (
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.object_names import raw_prefix
 from taxi_assets.defs.ingestion.polling import PollPlan, PollResult, SensorState, decide, plan
-from taxi_assets.defs.jobs import month_job_name
 from taxi_assets.download.fingerprint import Fingerprint
 from taxi_assets.download.http import ForbiddenError, RetrySettings
 from taxi_assets.errors import NotPublishedError, TaxiError
 from taxi_assets.months import parse_month
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.runtime.names import month_job_name
 
 NEW_YORK = ZoneInfo("America/New_York")
 _MONTH_IN_NAME = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])")

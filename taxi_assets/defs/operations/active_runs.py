@@ -3,8 +3,8 @@
 from dagster import DagsterInstance, DagsterRun, RunsFilter
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.defs.jobs import month_job_name
 from taxi_assets.defs.schedules import UNFINISHED
+from taxi_assets.runtime.names import month_job_name
 
 
 def unfinished_runs(instance: DagsterInstance) -> list[DagsterRun]:

@@ -21,7 +21,6 @@ from dagster import (
     asset,
     define_asset_job,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from taxi_assets.defs.assets import common
@@ -31,6 +30,7 @@ from taxi_assets.defs.operations.leftovers import Leftover, days_ago
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
+from taxi_assets.runtime.dagster_internals import AssetJobDefinition
 
 JOB, SCHEDULE = "housekeeping_job", "housekeeping_schedule"
 # Before the day's comparison, when the night's runs are over.
@@ -55,7 +55,7 @@ class Housekeeping:
     """The asset, the job and the schedule of this module."""
 
     asset: AssetsDefinition
-    job: UnresolvedAssetJobDefinition
+    job: AssetJobDefinition
     schedule: ScheduleDefinition
 
 

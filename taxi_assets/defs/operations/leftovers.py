@@ -24,7 +24,6 @@ from dagster import (
     RunRecord,
 )
 from dagster import RunsFilter as Runs
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 from taxi_assets.contract.object_names import PENDING
 from taxi_assets.defs.operations.active_runs import datasets_of, unfinished_runs
@@ -33,6 +32,7 @@ from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.scratch import abandoned_folders, remove_abandoned
+from taxi_assets.runtime.dagster_internals import BULK_ACTION_TERMINAL_STATUSES
 
 # Deleting is slow; what is left comes the next day.
 MAX_RUNS = 5000
@@ -188,7 +188,8 @@ def _remove_cached(path: Path) -> None:
 
 
 def _is_of(name: str, datasets: Set[str]) -> bool:
-    return any(word in datasets for word in re.split(r"[/_.]", name))
+    # Not split at underscores: a dataset's name may contain one.
+    return any(re.search(rf"(?:^|[/_.]){re.escape(dataset)}(?:[/_.]|$)", name) for dataset in datasets)
 
 
 def _modified(path: Path) -> datetime:

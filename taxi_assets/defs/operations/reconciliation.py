@@ -39,14 +39,12 @@ from dagster import (
     define_asset_job,
     sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.defs.assets import common
 from taxi_assets.defs.ingestion.polling import PollResult, SensorState, plan
 from taxi_assets.defs.ingestion.sensors import NEW_YORK, POLLING_LIMITS, PollingLimits, ask
-from taxi_assets.defs.jobs import month_job_name
 from taxi_assets.defs.operations.active_runs import datasets_of, unfinished_runs
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.compare import Finding, Places, compare, freshness
@@ -55,7 +53,9 @@ from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
-from taxi_assets.runtime.load_status import LOADED, PUBLISHED, TABLES, TO_REPAIR, months_metadata, reconciliation_key
+from taxi_assets.runtime.dagster_internals import AssetJobDefinition
+from taxi_assets.runtime.load_status import LOADED, PUBLISHED, TABLES, TO_REPAIR, months_metadata
+from taxi_assets.runtime.names import month_job_name, reconciliation_key
 
 JOB, SCHEDULE = "reconciliation_job", "reconciliation_schedule"
 # After the monthly schedule, and before people come to work in New York.
@@ -75,7 +75,7 @@ class Reconciliation:
     """The assets, the job, the schedule and the sensors of this module."""
 
     assets: list[AssetsDefinition]
-    job: UnresolvedAssetJobDefinition
+    job: AssetJobDefinition
     schedule: ScheduleDefinition
     sensors: list[SensorDefinition]
 

@@ -28,6 +28,7 @@ from taxi_assets.defs.alerts.sensor import (
     told,
 )
 from taxi_assets.defs.ingestion.polling import SensorState
+from taxi_assets.defs.operations import active_runs
 
 UI = "http://ui"
 
@@ -138,6 +139,11 @@ def test_a_run_without_a_verdict_is_alerted_after_a_moment(instance: DagsterInst
     run = Crashed(instance, monkeypatch)
     assert not run.tick(0.0)
     assert len(run.tick(TAG_SECONDS + 1)) == 1
+
+
+def test_the_subject_may_have_an_underscore_in_its_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(active_runs, "DATASETS", {"green_plus": None})
+    assert subject(DagsterRun("green_plus_month_job")) == "green_plus"
 
 
 def test_the_subject_is_what_the_run_is_about():

@@ -42,7 +42,7 @@ class Asked:
 
     def of(self, plan: PollPlan) -> PollResult:
         clock: Callable[[], float] = lambda: self.now  # noqa: E731
-        return ask(plan, self.look, POLLING_LIMITS, clock, self.sleep)
+        return ask(plan, self.probe, POLLING_LIMITS, clock, self.sleep)
 
 
 def test_months_are_asked_in_order_with_a_pause_between():

@@ -23,9 +23,10 @@ from google.cloud import bigquery
 
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.operations.housekeeping import HousekeepingConfig, build_housekeeping_asset
+from taxi_assets.defs.operations.leftovers import _is_of
 from taxi_assets.local.environment import psycopg_url
 from taxi_assets.resources import bigquery as bigquery_module
-from taxi_assets.runtime import load_status as history
+from taxi_assets.runtime import load_status
 from taxi_assets_tests.conftest import World
 from taxi_assets_tests.support.versions import APRIL, MAY
 
@@ -73,7 +74,7 @@ def test_old_runs_go_and_what_the_ui_and_sensors_need_stays(world: World, dagste
     before = {run.run_id for run in dagster_home.get_runs()}
     key = AssetKey(["green", "raw_file"])
     latest = dagster_home.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
-    line = history.read(world.settings)
+    line = load_status.read(psycopg_url(os.environ["DAGSTER_POSTGRES_URL"]))
 
     made_old(100)
     assert told(tidy(world, dagster_home, run_days=101)) == {}
@@ -88,7 +89,7 @@ def test_old_runs_go_and_what_the_ui_and_sensors_need_stays(world: World, dagste
     assert {again, failed, live} <= after
     assert dagster_home.get_records_for_run(first).records == []
     assert latest == dagster_home.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
-    assert history.read(world.settings) == line
+    assert load_status.read(psycopg_url(os.environ["DAGSTER_POSTGRES_URL"])) == line
     assert told(tidy(world, dagster_home, run_days=90)) == {}
 
 
@@ -168,6 +169,13 @@ def test_an_object_that_was_replaced_meanwhile_is_not_removed(world: World):
     world.lake._bucket.blob(item.name).upload_from_string("newer")
     world.lake.remove(item)
     assert world.lake.find(item.name) is not None
+
+
+def test_leftovers_of_a_busy_dataset_are_recognized_with_an_underscore_in_its_name():
+    busy = {"green_plus"}
+    for name in ("green_plus_trips_2020_04_staging", "raw/green_plus/a.csv", "green_plus.part"):
+        assert _is_of(name, busy)
+    assert not _is_of("green_trips_2020_04_staging", busy)
 
 
 def test_a_scratch_folder_in_use_is_left_alone(world: World, dagster_home: DagsterInstance):

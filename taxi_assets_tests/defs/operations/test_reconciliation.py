@@ -28,7 +28,7 @@ from taxi_assets.defs.ingestion.sensors import NEW_YORK, PollingLimits
 from taxi_assets.defs.operations import reconciliation
 from taxi_assets.defs.operations.reconciliation import FRESH, build_reconciliation_asset, build_repair_sensor
 from taxi_assets.months import month_text, months_before
-from taxi_assets.runtime.load_status import reconciliation_key
+from taxi_assets.runtime.names import reconciliation_key
 from taxi_assets_tests.conftest import World, changed, failure
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
 from taxi_assets_tests.support.versions import version

@@ -1,0 +1,62 @@
+"""Re-export every private name of Dagster that this project uses.
+
+An upgrade of Dagster is checked here first. Each comment names the public way that is missing.
+"""
+
+# Type of what the public `define_asset_job` returns; `dagster` exports only the function.
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJobDefinition
+
+# Raised when a code server does not answer; `dagster` exports none of the gRPC client's errors.
+from dagster._core.errors import DagsterUserCodeUnreachableError
+
+# `DagsterInstance.report_run_failed` takes a reason, which run retries read; `dagster` exports neither type.
+from dagster._core.events import JobFailureData, RunFailureReason
+
+# Statuses of a backfill that has ended; the public `PartitionBackfill.status` has no such property.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+
+# What an executor is given; `dagster` exports the base class `Executor`, but not the types of its arguments.
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.plan.state import KnownExecutionState
+from dagster._core.execution.plan.step import ExecutionStep
+from dagster._core.execution.retries import RetryMode
+
+# The base class of a run launcher; no public one can be extended.
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+
+# The stored cursor and switch of a sensor; the public API gives a sensor only its own.
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType, SensorInstigatorData
+
+# Messages between a code server, its runs and the workers; Dagster has no public format for them.
+from dagster._grpc.types import ExecuteStepArgs, GetCurrentRunsResult
+from dagster._serdes import deserialize_value, serialize_value, unpack_value
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster_shared.error import SerializableErrorInfo
+
+__all__ = [
+    "BULK_ACTION_TERMINAL_STATUSES",
+    "AssetJobDefinition",
+    "CheckRunHealthResult",
+    "DagsterUserCodeUnreachableError",
+    "DefaultRunLauncher",
+    "ExecuteStepArgs",
+    "ExecutionPlan",
+    "ExecutionStep",
+    "GetCurrentRunsResult",
+    "InstigatorStatus",
+    "InstigatorType",
+    "JobFailureData",
+    "KnownExecutionState",
+    "LaunchRunContext",
+    "PlanOrchestrationContext",
+    "RetryMode",
+    "RunFailureReason",
+    "SensorInstigatorData",
+    "SerializableErrorInfo",
+    "WorkerStatus",
+    "deserialize_value",
+    "serializable_error_info_from_exc_info",
+    "serialize_value",
+    "unpack_value",
+]
