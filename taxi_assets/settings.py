@@ -164,6 +164,12 @@ class Settings:
         return f"{driver}://postgres@/{database}?host={quote(str(self.socket_dir))}&port=5432"
 
 
+def split_templates(text: str) -> list[str]:
+    """Split TAXI_SOURCE at its commas. A comma splits only before a scheme or `sample`: a signed query may hold one."""
+    parts = re.split(r",\s*(?=(?:https?|file)://|sample\s*(?:,|$))", text)
+    return [part.strip(" ,") for part in parts if part.strip(" ,")]
+
+
 def _source(environ: Mapping[str, str], local: bool) -> str:
     source = environ.get("TAXI_SOURCE")
     if not source:
@@ -171,13 +177,12 @@ def _source(environ: Mapping[str, str], local: bool) -> str:
         return "sample" if local else TLC_SOURCE
     if source == "sample":
         return source
-    for template in source.split(","):
-        template = template.strip()
+    for template in split_templates(source):
         if not template.startswith(("https://", "http://", "file://")):
             raise SettingsError(
                 "TAXI_SOURCE has an entry that is neither `sample` nor begins with https://, http:// or file://."
             )
-        if "{month}" not in template.rsplit("/", 1)[-1]:
+        if "{month}" not in template.partition("?")[0].rsplit("/", 1)[-1]:
             raise SettingsError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
     return source
 

@@ -21,6 +21,7 @@ from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
 
 
@@ -33,6 +34,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             zones=EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
             allow_private=settings.source_allow_private,
             sample_rows=settings.sample_rows,
+            sample=SampleFiles(),
         ),
         "lake": LakeResource(
             project=settings.gcp_project,

@@ -1,6 +1,6 @@
-"""Is a raw file what its name claims to be: told from the file's own bytes, before anything replaces a good one.
+"""Check that a raw file is what its name claims, by the file's own bytes, before it replaces a good one.
 
-Whether its columns are the expected ones is the data contract's business, not this module's.
+The data contract checks the columns; this module does not.
 """
 
 import re
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip, igzip_lib
 
-from taxi_assets.download import size_limits as bounds
+from taxi_assets.download import size_limits
 from taxi_assets.errors import BadFileError
 
 _CHUNK = 1 << 20
@@ -19,25 +19,28 @@ _HEAD_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 # isal's stubs declare its error as an instance.
-_DAMAGE: tuple[type[Exception], ...] = (OSError, cast(type[Exception], igzip_lib.IsalError))
-_DO = "delete it and fetch it again, or correct TAXI_SOURCE"
+_DAMAGE_ERRORS: tuple[type[Exception], ...] = (OSError, cast(type[Exception], igzip_lib.IsalError))
+_ADVICE = "delete it and fetch it again, or correct TAXI_SOURCE"
 
 
 def check_file(path: Path, name: str | None = None) -> str:
-    """The format of a raw file, `csv`, `csv.gz` or `parquet`, after checking that it is whole.
+    """Check that a raw file is whole. Return its format: `csv`, `csv.gz` or `parquet`.
 
-    A gzip is decompressed once as a stream, which checks its CRC and length. `name` is the published name
-    where the file still has another one.
+    A gzip is decompressed once as a stream, which verifies its CRC and length.
+
+    Args:
+        path: The file.
+        name: The published name, if the file still has another one.
 
     Raises:
-        BadFileError: the file is empty, torn, an error page, or of another format than its name says.
+        BadFileError: The file is empty, truncated, an error page, or not in the format of its name.
     """
     name = name or path.name
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
-        raise BadFileError(f"{name} is empty where a file of trips was expected; {_DO}.")
-    _refuse_page(name, head)
+        raise BadFileError(f"{name} is empty where a file of trips was expected; {_ADVICE}.")
+    _reject_page(name, head)
     if name.endswith(".parquet"):
         _check_parquet(path, name, head)
         return "parquet"
@@ -50,14 +53,14 @@ def check_file(path: Path, name: str | None = None) -> str:
     raise BadFileError(f"{name} does not end in .csv, .csv.gz or .parquet, so its format is not known; rename it.")
 
 
-def _refuse_page(name: str, head: bytes) -> None:
+def _reject_page(name: str, head: bytes) -> None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"<", b"{", b"[")):
         kind = "an HTML or XML page" if text.startswith(b"<") else "a JSON answer"
-        raise BadFileError(f"{name} is {kind} ({_glimpse(text)}) where a file of trips was expected; {_DO}.")
+        raise BadFileError(f"{name} is {kind} ({_excerpt(text)}) where a file of trips was expected; {_ADVICE}.")
 
 
-def _glimpse(head: bytes) -> str:
+def _excerpt(head: bytes) -> str:
     title = re.search(rb"<title[^>]*>(.{1,200}?)</title>", head, re.IGNORECASE | re.DOTALL)
     text = (title[1] if title else head[:400]).decode("utf-8", "replace")
     return f"'{_printable(text)[:80]}'"
@@ -78,45 +81,46 @@ def _check_csv_header(name: str, head: bytes, inside: str) -> None:
     elif not line:
         found = "only empty lines" if len(head) < _HEAD_BYTES else "no first line"
     elif b"," not in line:
-        found = f"a first line without a comma, {_glimpse(line)}"
+        found = f"a first line without a comma, {_excerpt(line)}"
     else:
         return
-    raise BadFileError(f"{name} holds {found}{inside} where a CSV header was expected; {_DO}.")
+    raise BadFileError(f"{name} holds {found}{inside} where a CSV header was expected; {_ADVICE}.")
 
 
 def _check_gzip(path: Path, name: str, head: bytes) -> None:
     if not head.startswith(_GZIP_MAGIC):
-        kind = "a Parquet file" if head.startswith(_PARQUET_MAGIC) else f"not a gzip but begins {_glimpse(head[:40])}"
-        raise BadFileError(f"{name} is {kind} where a gzip was expected; {_DO}.")
-    unzipped = 0
-    start = b""
-    packed = path.stat().st_size
-    limit = bounds.most_unzipped(packed)
+        kind = "a Parquet file" if head.startswith(_PARQUET_MAGIC) else f"not a gzip but begins {_excerpt(head[:40])}"
+        raise BadFileError(f"{name} is {kind} where a gzip was expected; {_ADVICE}.")
+    limit = size_limits.max_unzipped_bytes(path.stat().st_size)
+    start, unzipped, damage = _unzip(path, limit)
+    if unzipped > limit:
+        damage = f"a gzip of {path.stat().st_size} bytes that unzips to over {limit}, more than any month holds"
+    elif not unzipped:
+        damage = damage or "a gzip of nothing"
+    if damage:
+        raise BadFileError(f"{name} is {damage}, where a whole gzip of a CSV was expected; {_ADVICE}.")
+    _reject_page(name, start)
+    _check_csv_header(name, start, " in its gzip")
+
+
+def _unzip(path: Path, limit: int) -> tuple[bytes, int, str | None]:
+    """Unzip the file or a little more than `limit` bytes of it. Return the first bytes, the number, and any damage."""
+    start, unzipped = b"", 0
     try:
         with igzip.IGzipFile(path, "rb") as stream:  # type: ignore[no-untyped-call]
-            while chunk := stream.read(_CHUNK):
+            while unzipped <= limit and (chunk := stream.read(_CHUNK)):
                 if len(start) < _HEAD_BYTES:
                     start += chunk[: _HEAD_BYTES - len(start)]
                 unzipped += len(chunk)
-                if unzipped > limit:
-                    break
     except EOFError:
-        reason = f"a torn gzip: it ends in the middle, after {path.stat().st_size} bytes ({unzipped} unzipped)"
-    # BadGzipFile is an OSError; one with an errno is the disk's fault, not the file's.
-    except _DAMAGE as error:
+        damage = f"a torn gzip: it ends in the middle, after {path.stat().st_size} bytes ({unzipped} unzipped)"
+        return start, unzipped, damage
+    except _DAMAGE_ERRORS as error:
+        # BadGzipFile is an OSError without an errno; one with an errno is a fault of the disk.
         if getattr(error, "errno", None):
             raise
-        reason = f"a damaged gzip ({error}) after {unzipped} unzipped bytes"
-    else:
-        if unzipped > limit:
-            reason = f"a gzip of {packed} bytes that unzips to over {limit}, more than any month holds"
-        elif not unzipped:
-            reason = "a gzip of nothing"
-        else:
-            _refuse_page(name, start)
-            _check_csv_header(name, start, " in its gzip")
-            return
-    raise BadFileError(f"{name} is {reason}, where a whole gzip of a CSV was expected; {_DO}.")
+        return start, unzipped, f"a damaged gzip ({error}) after {unzipped} unzipped bytes"
+    return start, unzipped, None
 
 
 def _check_parquet(path: Path, name: str, head: bytes) -> None:
@@ -125,37 +129,41 @@ def _check_parquet(path: Path, name: str, head: bytes) -> None:
         file.seek(max(0, size - 8))
         footer_bytes, tail = int.from_bytes(file.read(4), "little"), file.read(4)
     if not head.startswith(_PARQUET_MAGIC):
-        kind = "a gzip" if head.startswith(_GZIP_MAGIC) else f"not Parquet: it begins {_glimpse(head[:40])}"
-        raise BadFileError(f"{name} is {kind}, where PAR1 was expected; {_DO}.")
+        kind = "a gzip" if head.startswith(_GZIP_MAGIC) else f"not Parquet: it begins {_excerpt(head[:40])}"
+        raise BadFileError(f"{name} is {kind}, where PAR1 was expected; {_ADVICE}.")
     if tail != _PARQUET_MAGIC:
-        raise BadFileError(f"{name} is a Parquet file without its footer (it ends after {size} bytes); {_DO}.")
-    if bounds.MAX_FOOTER_BYTES < footer_bytes < size:
+        raise BadFileError(f"{name} is a Parquet file without its footer (it ends after {size} bytes); {_ADVICE}.")
+    if size_limits.MAX_FOOTER_BYTES < footer_bytes < size:
         raise BadFileError(
             f"{name} is a Parquet file with a footer of {footer_bytes} bytes where at most "
-            f"{bounds.MAX_FOOTER_BYTES} were expected; {_DO}."
+            f"{size_limits.MAX_FOOTER_BYTES} were expected; {_ADVICE}."
         )
     try:
         metadata = pq.read_metadata(path)
-        # Data that would lie in or behind the footer shows a file with a piece missing from its middle.
-        chunks = (
-            metadata.row_group(group).column(column)
-            for group in range(metadata.num_row_groups)
-            for column in range(metadata.num_columns)
-        )
-        end = max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=0)
-        excess = bounds.parquet_excess(path, metadata)
+        end = _data_end(metadata)
+        excess = size_limits.parquet_excess(path, metadata)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         cause = _printable(str(error))[:200].rstrip(".")
-        raise BadFileError(f"{name} is a Parquet file whose footer cannot be read ({cause}); {_DO}.") from None
+        raise BadFileError(f"{name} is a Parquet file whose footer cannot be read ({cause}); {_ADVICE}.") from None
     if excess:
-        raise BadFileError(f"{name} is a Parquet file that {excess}, more than any month holds; {_DO}.")
+        raise BadFileError(f"{name} is a Parquet file that {excess}, more than any month holds; {_ADVICE}.")
     if end > size - 8 - footer_bytes:
+        # A piece is missing from the middle of the file.
         raise BadFileError(
             f"{name} is a Parquet file with a piece missing: its data would end at byte {end} and its footer "
-            f"begins at {size - 8 - footer_bytes}; {_DO}."
+            f"begins at {size - 8 - footer_bytes}; {_ADVICE}."
         )
+
+
+def _data_end(metadata: pq.FileMetaData) -> int:
+    chunks = (
+        metadata.row_group(group).column(column)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    return max((_chunk_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=0)
 
 
 def _chunk_start(chunk: pq.ColumnChunkMetaData) -> int:

@@ -1,6 +1,6 @@
-"""What a source says a published file is, and what a fetch hands back: plain values, no network and no files.
+"""Values that describe a published file and the result of a download; no network and no files.
 
-Every URL that leaves this module for people, metadata or logs has passed `redact`.
+Every URL that is shown, stored as metadata or logged goes through `redact` first.
 """
 
 import re
@@ -19,23 +19,23 @@ _SCHEMES = ("https", "http", "file")
 
 
 def redact(url: str) -> str:
-    """The URL without user info, query and fragment, any of which may hold a secret; safe to show."""
+    """Return the URL without user info, query and fragment, which may hold secrets."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return re.split(r"[?#]", url, maxsplit=1)[0]
     authority, remainder = _AUTHORITY.fullmatch(rest).groups()  # type: ignore[union-attr]
     host = authority.rpartition("@")[2]
-    # A password with a bare '/', '?' or '#' in it ends the authority early, and its beginning looks like a port.
+    # A password with an unescaped '/', '?' or '#' ends the authority early, and its beginning looks like a port.
     if not _HOST.fullmatch(host) or (":" in host and "@" in remainder):
         return f"{scheme}://(unreadable address)"
     return f"{scheme}://{host}{re.split(r'[?#]', remainder, maxsplit=1)[0]}"
 
 
 def file_name_of(url: str) -> str:
-    """The published file's name, the last segment of the URL's path; it is safe to join to a folder.
+    """Return the published file's name: the last segment of the URL's path, safe to join to a folder.
 
     Raises:
-        SettingsError: the URL cannot be read or is of another scheme, or the name is not one of a raw file.
+        SettingsError: The URL cannot be parsed, has another scheme, or does not end in a raw file's name.
     """
     shown = redact(url)
     try:
@@ -58,10 +58,10 @@ def file_name_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What the source says a file is, kept as object metadata in the lake and compared next time.
+    """The identity of a file at its source, stored as object metadata in the lake and compared next time.
 
-    `url` is redacted; `etag` and `last_modified` are as the source wrote them; `bytes` is the whole
-    file's length, None where the source does not say it.
+    `url` is redacted. `etag` and `last_modified` are copied from the source. `bytes` is the length of the whole
+    file, or None if the source does not declare it.
     """
 
     url: str
@@ -71,11 +71,11 @@ class Fingerprint:
 
     @property
     def can_compare(self) -> bool:
-        """Whether the source can be asked about it with a conditional request."""
+        """Whether a conditional request can be made with it."""
         return bool(self.etag or self.last_modified)
 
     def unchanged(self, other: "Fingerprint") -> bool:
-        """Whether both are the same file at the same address: by ETag, or without any by date and length."""
+        """Return whether both are the same file at the same URL: by ETag or, without any, by date and length."""
         if self.url != other.url:
             return False
         if self.etag or other.etag:
@@ -85,14 +85,14 @@ class Fingerprint:
         )
 
     def to_metadata(self) -> dict[str, str]:
-        """As the text-to-text metadata of an object; what is unknown is left out."""
+        """Return it as object metadata, without the values that are unknown."""
         pairs = {"source_url": self.url, "source_etag": self.etag, "source_last_modified": self.last_modified}
         pairs["source_bytes"] = None if self.bytes is None else str(self.bytes)
         return {name: value for name, value in pairs.items() if value is not None}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None) -> "Fingerprint | None":
-        """The reverse of `to_metadata`; None for an object that was stored without a fingerprint."""
+        """Read what `to_metadata` wrote. Return None for an object that was stored without a fingerprint."""
         if not metadata or not metadata.get("source_url"):
             return None
         length = metadata.get("source_bytes", "")
@@ -113,9 +113,8 @@ def _opaque(etag: str | None) -> str:
 class RawFile:
     """A fetched raw file.
 
-    `path` is None and `sha256` empty when the source says that nothing changed: then `fingerprint` is
-    the known one that holds and `bytes` its length, 0 if unknown. `resumed_bytes` were already on disk
-    from an earlier, broken transfer.
+    If the file is unchanged at its source, `path` is None, `sha256` is empty, `fingerprint` is the known one and
+    `bytes` its length, or 0 if unknown. `resumed_bytes` were on disk already from an interrupted transfer.
     """
 
     path: Path | None

@@ -1,6 +1,6 @@
-"""How large a raw file may be, packed and unpacked: several times any month ever published, and no more.
+"""Limit the size of a raw file, packed and unpacked, to several times that of the largest month.
 
-A source that is not what it seems could otherwise fill the disk or the memory with few bytes of its own.
+Without limits a small malicious file could fill the disk or the memory.
 """
 
 from collections.abc import Iterable
@@ -10,31 +10,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-# The largest months have 3 GB of CSV, half a gigabyte of Parquet and 24 million rows.
+# The largest months have 3 GB of CSV, 0.5 GB of Parquet and 24 million rows.
 MAX_FILE_BYTES = 8 << 30
 MAX_UNPACKED_BYTES = 16 << 30
 MAX_ROWS = 250_000_000
-# A gzip of trips holds five to ten times its size, one of zeros a thousand times.
-MAX_RATIO = 100
-# Below this the ratio says nothing: a thousand equal lines are no bomb.
-FREE_BYTES = 64 << 20
-# Of Parquet, what is unpacked at once: a column of a row group, and the description of all of them.
-MAX_CHUNK_BYTES = 1 << 30
+# A gzip of trips unpacks to 5 to 10 times its size, a gzip of zeros to 1000 times.
+MAX_GZIP_RATIO = 100
+# Up to this size any ratio is allowed: many equal lines in a small file are harmless.
+RATIO_FREE_BYTES = 64 << 20
+# Parquet is unpacked by column chunk, and its footer as a whole.
+MAX_COLUMN_CHUNK_BYTES = 1 << 30
 MAX_FOOTER_BYTES = 16 << 20
-# A text that Parquet stores once may stand in each of the rows that are read together.
+# A text in a dictionary is stored once and may be repeated in every row of a batch.
 MAX_TEXT_BYTES = 1 << 15
 
 
-def most_unzipped(packed: int) -> int:
-    """Bytes that a gzip of `packed` bytes may unzip to."""
-    return min(MAX_UNPACKED_BYTES, max(FREE_BYTES, packed * MAX_RATIO))
+def max_unzipped_bytes(packed_bytes: int) -> int:
+    """Return how many bytes a gzip of that size may unpack to."""
+    return min(MAX_UNPACKED_BYTES, max(RATIO_FREE_BYTES, packed_bytes * MAX_GZIP_RATIO))
 
 
 def parquet_excess(path: Path, metadata: pq.FileMetaData) -> str | None:
-    """What of the file is too much, in words; told from its footer and from its dictionaries of texts.
+    """Describe what in a Parquet file exceeds a limit, by its footer and its dictionaries; None if nothing does.
 
     Raises:
-        pyarrow.ArrowException, OSError: a dictionary cannot be read.
+        pyarrow.ArrowException: A dictionary cannot be decoded.
+        OSError: The file cannot be read.
     """
     unpacked = 0
     for number in range(metadata.num_row_groups):
@@ -42,7 +43,7 @@ def parquet_excess(path: Path, metadata: pq.FileMetaData) -> str | None:
         chunks = [group.column(column) for column in range(metadata.num_columns)]
         for chunk in chunks:
             unpacked += chunk.total_uncompressed_size
-            if chunk.total_uncompressed_size > MAX_CHUNK_BYTES:
+            if chunk.total_uncompressed_size > MAX_COLUMN_CHUNK_BYTES:
                 return f"unpacks {chunk.path_in_schema} to {chunk.total_uncompressed_size} bytes at once"
         longest = _longest_text(path, number, chunks)
         if longest > MAX_TEXT_BYTES:
@@ -63,7 +64,7 @@ def _longest_text(path: Path, group: int, chunks: Iterable[pq.ColumnChunkMetaDat
     if not names:
         return 0
     file = pq.ParquetFile(path, read_dictionary=names)
-    # One row, for which the dictionaries are read but no text is spread.
+    # Reading one row loads the dictionaries without expanding their texts.
     first = next(file.iter_batches(1, row_groups=[group], columns=names, use_threads=False), None)
     dictionaries = (
         [column.dictionary for column in first.columns if pa.types.is_dictionary(column.type)] if first else []

@@ -1,23 +1,24 @@
-"""Where raw files come from: URL templates tried in order, or the sample made on this machine.
+"""Provide raw files: from URL templates that are tried in order, or as samples made on this machine.
 
-The resource knows datasets and months; how one URL is fetched is `taxi_assets.download.fetch`'s business.
+The resource handles datasets and months; `taxi_assets.download.fetch` fetches one URL.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from dagster import ConfigurableResource
+import dagster as dg
 from pydantic import Field
 
-from taxi_assets.download.fetch import ForbiddenError, RetrySettings, download, file_sha256, probe
+from taxi_assets.download.fetch import Progress, download, file_sha256, probe
 from taxi_assets.download.file_check import check_file
 from taxi_assets.download.fingerprint import Fingerprint, RawFile, file_name_of, redact
+from taxi_assets.download.http import ForbiddenError
 from taxi_assets.download.part_file import discard_part, open_part
+from taxi_assets.download.retries import RetrySettings
 from taxi_assets.errors import (
     BadFileError,
     NotPublishedError,
@@ -27,19 +28,36 @@ from taxi_assets.errors import (
     TaxiError,
 )
 from taxi_assets.months import month_text
+from taxi_assets.settings import split_templates
 
 SAMPLE = "sample"
 SAMPLE_SOURCE = "sample made on this machine (not TLC data)"
 T = TypeVar("T")
-# The first of these that any template met is the answer when none delivered: what may pass comes first.
-_RANKS: tuple[type[TaxiError], ...] = (SourceUnavailableError, BadFileError, SourceError, NotPublishedError)
+# If no template delivers, the first of these that was raised is the result: errors that may pass come first.
+_PRECEDENCE: tuple[type[TaxiError], ...] = (SourceUnavailableError, BadFileError, SourceError, NotPublishedError)
 
 
-class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
+class SampleMaker(Protocol):
+    """Makes sample files in TLC's format; `rows` is None for the default number."""
+
+    def file_name(self, dataset: str, month: date) -> str:
+        """Return the published name of a month's file."""
+
+    def fingerprint(self, dataset: str, month: date, rows: int | None) -> str:
+        """Return a token that changes whenever the file's bytes would change."""
+
+    def write(self, dataset: str, month: date, folder: Path, rows: int | None) -> Path:
+        """Write a month's file into the folder and return its path."""
+
+    def write_zones(self, folder: Path) -> Path:
+        """Write the zone lookup into the folder and return its path."""
+
+
+class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The source of raw files, TAXI_SOURCE.
 
-    `templates` may hold a password or a signed query: pass it as `EnvVar`, so that the UI shows only the
-    variable's name. Everything that this resource says of an address is redacted.
+    `templates` may hold a password or a signed query: pass it as `EnvVar`, so that the UI shows only the variable's
+    name. Every address that this resource shows is redacted.
     """
 
     templates: str = Field(repr=False, description="`sample`, or comma-separated URL templates")
@@ -50,6 +68,8 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
     attempts: int = Field(default=4, ge=1, description="for each template")
     backoff_seconds: float = Field(default=1.0, ge=0, description="before the second attempt; doubles, with jitter")
     lock_seconds: float = Field(default=1800.0, ge=0, description="wait for another process that fetches the same file")
+    # Dagster's annotation lacks the None that it accepts.
+    sample: dg.ResourceDependency[SampleMaker | None] = Field(default=None, repr=False)  # type: ignore[arg-type]
 
     @property
     def is_sample(self) -> bool:
@@ -57,18 +77,18 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         return self.templates.strip() == SAMPLE
 
     def describe(self, dataset: str | None = None, month: date | None = None) -> str:
-        """The source in words, safe to show: of one month, of a dataset, or in general."""
+        """Describe the source without secrets: of one month, of a dataset, or in general."""
         if self.is_sample:
             return SAMPLE_SOURCE
-        return ", ".join(redact(_fill(template, dataset, month)) for template in self._templates())
+        return ", ".join(redact(_fill(template, dataset, month)) for template in split_templates(self.templates))
 
     def urls(self, dataset: str, month: date) -> list[str]:
-        """The month's URLs in the order in which they are tried; they may hold secrets.
+        """Return the month's URLs in the order in which they are tried. They may hold secrets.
 
         Raises:
-            SettingsError: a template does not give the URL of a raw file.
+            SettingsError: A template does not give the URL of a raw file.
         """
-        urls = [_fill(template, dataset, month) for template in self._templates()]
+        urls = [_fill(template, dataset, month) for template in split_templates(self.templates)]
         if not urls:
             raise SettingsError("TAXI_SOURCE holds no template; set it to `sample` or to a URL with {month}.")
         for url in urls:
@@ -81,118 +101,101 @@ class SourceResource(ConfigurableResource):  # type: ignore[type-arg]
         month: date,
         folder: Path,
         known: Sequence[Fingerprint] = (),
-        progress: Callable[[int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> RawFile:
-        """The month's raw file, put into the folder under its published name unless a `known` fingerprint holds.
+        """Put the month's raw file into the folder under its published name, unless a `known` fingerprint holds.
 
-        Templates are tried in order until one delivers. When none does, the error of the one that may still
-        deliver wins: unavailable, then a bad file, then refused, then not published.
+        Templates are tried in order until one delivers. If none does, the error that is most likely to pass is
+        raised: unavailable, then a bad file, then an access error, then not published.
 
         Raises:
-            NotPublishedError: no source has the month.
-            SourceError: one refuses (403 and other lasting answers) and none has it.
-            SourceUnavailableError: one is down and none has it; what arrived is kept to resume.
-            BadFileError: one delivers something else than its file name says, and none delivers.
-            DiskFullError: no space is left.
-            SettingsError: a template does not give the URL of a raw file, or the folder cannot be written.
+            NotPublishedError: No source has the month.
+            SourceError: One denies access (403 and other permanent responses) and none has it.
+            SourceUnavailableError: One is down and none has it. The bytes received are kept to resume.
+            BadFileError: One sends something else than its file name says, and none delivers.
+            DiskFullError: The disk is full.
+            SettingsError: A template does not give the URL of a raw file, or the folder cannot be written.
         """
         if self.is_sample:
             return self._make_sample(dataset, month, folder, known, progress)
         urls = self.urls(dataset, month)
-        raw = self._first(dataset, month, lambda url: self._download(url, folder, known, progress))
+        raw = self._try_each(dataset, month, lambda url: self._download(url, folder, known, progress))
         for name in {file_name_of(url) for url in urls} - {raw.file_name}:
             discard_part(folder, name)
         return raw
 
     def fetch_zones(self, folder: Path) -> RawFile:
-        """The zone lookup, put into the folder under its published name.
-
-        Raises:
-            As `fetch`.
-        """
+        """Put the zone lookup into the folder under its published name. Raise the same errors as `fetch`."""
         if self.zones == SAMPLE:
-            from taxi_assets.sample.zones import write_zone_lookup
-
             folder.mkdir(parents=True, exist_ok=True)
-            path = write_zone_lookup(folder)
+            path = self._maker().write_zones(folder)
             digest, size = file_sha256(path), path.stat().st_size
             return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
         return self._download(self.zones, folder)
 
     def probe(self, dataset: str, month: date, retry: RetrySettings | None = None) -> Fingerprint:
-        """What the first source that has the month says the file is, without reading it; for sensors.
+        """Return the fingerprint of the first source that has the month, without reading the file.
 
-        `retry` replaces this resource's own, for who has no time to wait.
+        Args:
+            dataset: The dataset's name.
+            month: The month's first day.
+            retry: Replaces the resource's own settings, for a sensor that must not wait.
 
         Raises:
-            NotPublishedError, SourceError, SourceUnavailableError, SettingsError: as `fetch`.
+            NotPublishedError: As `fetch`, like the errors below.
+            SourceError: One denies access and none has it.
+            SourceUnavailableError: One is down and none has it.
+            SettingsError: A template does not give the URL of a raw file.
         """
         if self.is_sample:
             return self._sample_fingerprint(dataset, month)
-        return self._first(dataset, month, lambda url: probe(url, retry or self._patience(), self.allow_private))
+        settings = retry or self._retry_settings()
+        return self._try_each(dataset, month, lambda url: probe(url, settings, self.allow_private))
 
-    def _templates(self) -> list[str]:
-        return [template.strip() for template in self.templates.split(",") if template.strip()]
-
-    def _patience(self) -> RetrySettings:
+    def _retry_settings(self) -> RetrySettings:
         return RetrySettings(self.timeout_seconds, self.attempts, self.backoff_seconds, self.lock_seconds)
 
     def _download(
-        self,
-        url: str,
-        folder: Path,
-        known: Sequence[Fingerprint] = (),
-        progress: Callable[[int, int | None], None] | None = None,
+        self, url: str, folder: Path, known: Sequence[Fingerprint] = (), progress: Progress | None = None
     ) -> RawFile:
-        return download(url, folder, known, self._patience(), progress, self.allow_private)
+        return download(url, folder, known, self._retry_settings(), progress, self.allow_private)
 
-    def _first(self, dataset: str, month: date, ask: Callable[[str], T]) -> T:
+    def _try_each(self, dataset: str, month: date, attempt: Callable[[str], T]) -> T:
         urls = self.urls(dataset, month)
         failures: list[TaxiError] = []
         for url in urls:
             try:
-                return ask(url)
-            except _RANKS as failure:
+                return attempt(url)
+            except _PRECEDENCE as failure:
                 failures.append(failure)
-        raise _verdict(f"{dataset} {month_text(month)}", urls, failures)
+        raise _combined_error(f"{dataset} {month_text(month)}", urls, failures)
 
-    def _rows(self, dataset: str, month: date) -> int:
-        from taxi_assets.sample import files as sample
-
-        return self.sample_rows or sample.default_rows(dataset, month)
+    def _maker(self) -> SampleMaker:
+        if self.sample is None:
+            raise SettingsError("This source makes no samples; set TAXI_SOURCE and TAXI_ZONES_SOURCE to URLs.")
+        return self.sample
 
     def _sample_fingerprint(self, dataset: str, month: date) -> Fingerprint:
-        from taxi_assets.sample import files as sample
-
-        etag = sample.sample_fingerprint(
-            dataset, month, self._rows(dataset, month), sample.published_format(dataset, month)
-        )
+        etag = self._maker().fingerprint(dataset, month, self.sample_rows)
         return Fingerprint(f"{SAMPLE}:{dataset}/{month_text(month)}", etag)
 
     def _make_sample(
-        self,
-        dataset: str,
-        month: date,
-        folder: Path,
-        known: Sequence[Fingerprint],
-        progress: Callable[[int, int | None], None] | None,
+        self, dataset: str, month: date, folder: Path, known: Sequence[Fingerprint], progress: Progress | None
     ) -> RawFile:
-        from taxi_assets.sample import files as sample
-
         fingerprint = self._sample_fingerprint(dataset, month)
-        name = sample.sample_file_name(dataset, month)
+        name = self._maker().file_name(dataset, month)
         for candidate in known:
             if candidate.unchanged(fingerprint):
                 return RawFile(None, name, candidate, "", candidate.bytes or 0, True)
         with open_part(folder, name, self.lock_seconds):
-            # The lock makes this folder ours, and what a killed process left in it is rubbish.
+            # Under the lock no other process uses this folder; a killed one may have left files in it.
             scratch = folder / f"{name}.part.d"
             shutil.rmtree(scratch, ignore_errors=True)
             try:
-                made = sample.write_sample(dataset, month, scratch, rows=self._rows(dataset, month))
+                made = self._maker().write(dataset, month, scratch, self.sample_rows)
                 check_file(made, name)
                 digest, size = file_sha256(made), made.stat().st_size
-                os.replace(made, folder / name)
+                made.replace(folder / name)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         if progress:
@@ -205,9 +208,9 @@ def _fill(template: str, dataset: str | None, month: date | None) -> str:
     return filled if month is None else filled.replace("{month}", month_text(month))
 
 
-def _verdict(what: str, urls: Sequence[str], failures: Sequence[TaxiError]) -> TaxiError:
-    """The one error that stands for all templates' errors; its text is made of redacted parts only."""
-    kind = next(kind for kind in _RANKS if any(isinstance(failure, kind) for failure in failures))
+def _combined_error(what: str, urls: Sequence[str], failures: Sequence[TaxiError]) -> TaxiError:
+    """Return the one error that stands for those of all templates. Its text holds only redacted addresses."""
+    kind = next(kind for kind in _PRECEDENCE if any(isinstance(failure, kind) for failure in failures))
     first = next(failure for failure in failures if isinstance(failure, kind))
     shown = [redact(url) for url in urls]
     if kind is NotPublishedError:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from taxi_assets.download import address_guard as guard
-from taxi_assets.download.address_guard import GuardedSession, Refused, kind_of
+from taxi_assets.download import address_guard
+from taxi_assets.download.address_guard import BlockedRequestError, GuardedSession, classify
 from taxi_assets.download.fetch import download, probe
 from taxi_assets.errors import SourceError
 from taxi_assets_tests.support.download_helpers import DATA, FAST, NAME, assert_whole, names
@@ -22,12 +22,12 @@ from taxi_assets_tests.support.http_server import Fault, FileServer, serve
         ("public", "8.8.8.8 13.32.1.1 2600:9000::1 64:ff9b::808:808 ::ffff:8.8.8.8"),
         ("private", "127.0.0.1 127.8.8.8 10.0.0.1 172.16.0.1 192.168.1.1 100.64.0.1 198.18.0.1 ::1 fd00::1 fec0::1"),
         ("private", "::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 2002:7f00:1:: ::7f00:1"),
-        ("never", "169.254.169.254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe fe80::1 fe80::1%eth0 fd00:ec2::254"),
-        ("never", "0.0.0.0 :: 224.0.0.1 255.255.255.255 240.0.0.1 ff02::1 100.100.100.200 168.63.129.16"),
+        ("forbidden", "169.254.169.254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe fe80::1 fe80::1%eth0 fd00:ec2::254"),
+        ("forbidden", "0.0.0.0 :: 224.0.0.1 255.255.255.255 240.0.0.1 ff02::1 100.100.100.200 168.63.129.16"),
     ],
 )
 def test_kinds_of_addresses(kind: str, addresses: str) -> None:
-    assert {address: kind_of(address) for address in addresses.split()} == dict.fromkeys(addresses.split(), kind)
+    assert {address: classify(address) for address in addresses.split()} == dict.fromkeys(addresses.split(), kind)
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def private(tmp_path: Path) -> Iterator[FileServer]:
 @pytest.fixture
 def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     """A server at 127.0.0.2, which stands for a public address: no other is at hand."""
-    monkeypatch.setattr(guard, "kind_of", lambda address: "public" if address == "127.0.0.2" else kind_of(address))
+    monkeypatch.setattr(
+        address_guard, "classify", lambda address: "public" if address == "127.0.0.2" else classify(address)
+    )
     with serve(tmp_path / "public", "127.0.0.2") as server:
         server.put(NAME, DATA)
         yield server
@@ -148,7 +150,7 @@ def test_a_redirect_leads_to_http_only(private: FileServer, folder: Path, target
 def test_a_redirect_does_not_lead_from_https_to_http(target: str) -> None:
     answer = requests.Response()
     answer.status_code, answer.url, answer.headers["Location"] = 302, "https://source.example/x", target
-    with pytest.raises(Refused, match="redirects from https to http"):
+    with pytest.raises(BlockedRequestError, match="redirects from https to http"):
         GuardedSession(allow_private=True).get_redirect_target(answer)
     for good in ("https://elsewhere.example/x", "/y", "//elsewhere.example/x"):
         answer.headers["Location"] = good

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets.download import http as transport
-from taxi_assets.download import size_limits as bounds
-from taxi_assets.download.fetch import ForbiddenError, download, probe
+from taxi_assets.download import size_limits
+from taxi_assets.download.fetch import download, probe
 from taxi_assets.download.fingerprint import Fingerprint
+from taxi_assets.download.http import ForbiddenError
+from taxi_assets.download.retries import backoff_delay
 from taxi_assets.errors import (
     BadFileError,
     NotPublishedError,
@@ -165,11 +166,11 @@ def test_retry_after_is_honoured_up_to_a_bound(server: FileServer, folder: Path)
     started = time.monotonic()
     download(server.url(f"/{NAME}"), folder, retry=FAST)
     assert time.monotonic() - started >= 1
-    assert transport.pause(1, 0.01, 1) == 1
-    assert transport.pause(1, 0.01, 3600) == 60
-    assert transport.pause(1, 0.01, None) <= 0.01
-    assert 4 <= transport.pause(4, 1.0) <= 8
-    assert transport.pause(50, 1.0) <= 60
+    assert backoff_delay(1, 0.01, 1) == 1
+    assert backoff_delay(1, 0.01, 3600) == 60
+    assert backoff_delay(1, 0.01, None) <= 0.01
+    assert 4 <= backoff_delay(4, 1.0) <= 8
+    assert backoff_delay(50, 1.0) <= 60
 
 
 @pytest.mark.parametrize("text", ["Fri, 31 Dec 1999 23:59:59 GMT", "soon", "-1", "Fri, 99 Foo 1999"])
@@ -221,7 +222,7 @@ def test_a_broken_part_is_removed_when_the_source_no_longer_has_the_file(server:
 def test_a_file_larger_than_any_month_is_refused(
     server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", HALF)
+    monkeypatch.setattr(size_limits, "MAX_FILE_BYTES", HALF)
     server.always(f"/{NAME}", fault)
     with pytest.raises(BadFileError, match=f"sends [0-9]+ bytes or more where at most {HALF} were expected"):
         download(server.url(f"/{NAME}"), folder, retry=FAST)

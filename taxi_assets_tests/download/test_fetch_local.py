@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets.download import part_file as partfile
-from taxi_assets.download import size_limits as bounds
-from taxi_assets.download.fetch import ForbiddenError, download, probe
+from taxi_assets.download import part_file, size_limits
+from taxi_assets.download.fetch import download, probe
 from taxi_assets.download.fingerprint import Fingerprint, file_name_of, redact
+from taxi_assets.download.http import ForbiddenError
 from taxi_assets.errors import (
     BadFileError,
     DiskFullError,
@@ -162,7 +162,7 @@ def test_secrets_do_not_show_when_nothing_answers(folder: Path) -> None:
 def test_a_file_that_cannot_fit_is_refused_before_it_is_fetched(
     server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 10**18)
+    monkeypatch.setattr(size_limits, "MAX_FILE_BYTES", 10**18)
     server.always(f"/{NAME}", Fault(content_length=10**17, cut_after=1000))
     with pytest.raises(
         DiskFullError, match=r"100000000000000000 more bytes are needed and \d+ are free.*TAXI_DATA_DIR"
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_is_named_and_given_its_space_back(
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         # What the kernel itself raises: the bytes go to a device that is always full.
-        monkeypatch.setattr(partfile, "_write", lambda fd, data: os.write(full, data))
+        monkeypatch.setattr(part_file, "_write", lambda fd, data: os.write(full, data))
         with pytest.raises(DiskFullError, match=rf"The disk of {folder} is full: \d+ bytes are free.*TAXI_DATA_DIR"):
             download(url, folder, retry=FAST)
     finally:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from taxi_assets.download.fetch import RawFile, RetrySettings, download
+from taxi_assets.download.fetch import download
+from taxi_assets.download.fingerprint import RawFile
+from taxi_assets.download.retries import RetrySettings
 from taxi_assets.errors import (
     SourceUnavailableError,
 )

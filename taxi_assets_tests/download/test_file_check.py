@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taxi_assets.download import size_limits as bounds
+from taxi_assets.download import size_limits
 from taxi_assets.download.file_check import check_file
 from taxi_assets.errors import BadFileError
 
@@ -146,8 +146,8 @@ def test_a_gzip_bomb_is_stopped(tmp_path: Path) -> None:
 def test_a_gzip_larger_than_any_month_is_refused_however_well_it_is_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert bounds.MAX_UNPACKED_BYTES == 16 << 30
-    monkeypatch.setattr(bounds, "MAX_UNPACKED_BYTES", 3 << 20)
+    assert size_limits.MAX_UNPACKED_BYTES == 16 << 30
+    monkeypatch.setattr(size_limits, "MAX_UNPACKED_BYTES", 3 << 20)
     path = written(tmp_path, "a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 20)))
     with pytest.raises(BadFileError, match="unzips to over 3145728, more than any month holds"):
         check_file(path)
@@ -180,7 +180,7 @@ def test_a_parquet_bomb_of_one_long_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bound", "says"),
     [
-        ("MAX_CHUNK_BYTES", "unpacks id to [0-9]+ bytes at once"),
+        ("MAX_COLUMN_CHUNK_BYTES", "unpacks id to [0-9]+ bytes at once"),
         ("MAX_UNPACKED_BYTES", "unpacks to [0-9]+ bytes"),
         ("MAX_FOOTER_BYTES", "a footer of [0-9]+ bytes where at most 100"),
     ],
@@ -190,6 +190,6 @@ def test_parquet_is_bounded_by_what_its_footer_says(
 ) -> None:
     path = parquet_of(tmp_path, pa.table({"id": pa.array(range(1000))}))
     assert check_file(path) == "parquet"
-    monkeypatch.setattr(bounds, bound, 100)
+    monkeypatch.setattr(size_limits, bound, 100)
     with pytest.raises(BadFileError, match=says):
         check_file(path)

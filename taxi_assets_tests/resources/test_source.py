@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from taxi_assets.download import size_limits as bounds
+from taxi_assets.download import size_limits
 from taxi_assets.errors import (
     BadFileError,
     DiskFullError,
@@ -21,6 +21,8 @@ from taxi_assets.errors import (
     TaxiError,
 )
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.sample.maker import SampleFiles
+from taxi_assets.settings import split_templates
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
 
 MONTH = date(2020, 4, 1)
@@ -121,7 +123,7 @@ def test_the_error_that_may_pass_wins(
 def test_a_full_disk_is_not_tried_again_elsewhere(
     server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_FILE_BYTES", 10**18)
+    monkeypatch.setattr(size_limits, "MAX_FILE_BYTES", 10**18)
     server.always(AT_OTHER, Fault(body=DATA, content_length=10**17))
     with pytest.raises(DiskFullError):
         source(server, OTHER, MIRROR).fetch("green", MONTH, folder)
@@ -180,7 +182,7 @@ def test_an_asset_uses_it_with_the_address_from_the_environment(
     ],
 )
 def test_a_sample_month_is_made_once(folder: Path, dataset: str, month: date, name: str) -> None:
-    sample = SourceResource(templates="sample", sample_rows=300)
+    sample = SourceResource(templates="sample", sample=SampleFiles(), sample_rows=300)
     assert sample.is_sample and sample.describe() == "sample made on this machine (not TLC data)"
     calls: list[tuple[int, int | None]] = []
     raw = sample.fetch(dataset, month, folder, progress=lambda *call: calls.append(call))
@@ -191,7 +193,9 @@ def test_a_sample_month_is_made_once(folder: Path, dataset: str, month: date, na
     again = sample.fetch(dataset, month, folder, [raw.fingerprint])
     assert (again.not_modified, again.path, again.fingerprint) == (True, None, raw.fingerprint)
     assert sample.probe(dataset, month).unchanged(raw.fingerprint)
-    larger = SourceResource(templates="sample", sample_rows=301).fetch(dataset, month, folder, [raw.fingerprint])
+    larger = SourceResource(templates="sample", sample=SampleFiles(), sample_rows=301).fetch(
+        dataset, month, folder, [raw.fingerprint]
+    )
     assert not larger.not_modified and larger.sha256 != raw.sha256
 
 
@@ -199,10 +203,34 @@ def test_what_a_killed_sample_left_is_cleared(folder: Path) -> None:
     scratch = folder / "green_tripdata_2020-04.csv.gz.part.d"
     scratch.mkdir(parents=True)
     (scratch / ".half.part").write_bytes(b"x")
-    SourceResource(templates="sample", sample_rows=10).fetch("green", MONTH, folder)
+    SourceResource(templates="sample", sample=SampleFiles(), sample_rows=10).fetch("green", MONTH, folder)
     assert [path.name for path in folder.iterdir()] == ["green_tripdata_2020-04.csv.gz"]
 
 
 def test_other_sources_are_no_sample() -> None:
     assert not SourceResource(templates="https://h/{month}.csv").is_sample
     assert SourceResource(templates="https://h/{month}.csv?k=1").describe() == "https://h/{month}.csv"
+
+
+def test_a_source_without_a_sample_maker_reports_what_to_set(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="set TAXI_SOURCE"):
+        SourceResource(templates="sample").fetch("green", MONTH, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://h/{month}.csv?sig=a,b", ["https://h/{month}.csv?sig=a,b"]),
+        (
+            "https://h/{month}.csv?sig=a,b, file:///x/{month}.csv",
+            ["https://h/{month}.csv?sig=a,b", "file:///x/{month}.csv"],
+        ),
+        ("http://a/{month}.csv,https://b/{month}.csv,", ["http://a/{month}.csv", "https://b/{month}.csv"]),
+        ("sample", ["sample"]),
+        ("https://h/{month}.csv , sample", ["https://h/{month}.csv", "sample"]),
+        ("https://h/{month}.csv?k=1,sample2", ["https://h/{month}.csv?k=1,sample2"]),
+        (" , ", []),
+    ],
+)
+def test_a_comma_inside_a_signed_query_does_not_split_a_template(text: str, expected: list[str]) -> None:
+    assert split_templates(text) == expected

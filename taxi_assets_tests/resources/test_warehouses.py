@@ -21,6 +21,7 @@ from taxi_assets.resources import postgres as postgres_module
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.postgres_tables import MIGRATIONS, Migration, follow_contract, migrate
+from taxi_assets.sample.maker import SampleFiles
 from taxi_assets_tests.conftest import World, changed, retries
 from taxi_assets_tests.support.http_server import FileServer, serve
 from taxi_assets_tests.support.versions import APRIL, MAY, everywhere, fails, held, version
@@ -249,7 +250,7 @@ def test_two_eras_in_one_table(world: World):
     small = replace(
         world,
         resources=world.resources
-        | {"source": type(world.resources["source"])(templates="sample", zones="sample", sample_rows=500)},
+        | {"source": type(world.resources["source"])(templates="sample", sample=SampleFiles(), sample_rows=500)},
     )
     for month in months:
         assert small.run("yellow", month).success

@@ -1,11 +1,12 @@
-"""What the tests of downloads share: a file to fetch, how with_retries, and what a good end looks like."""
+"""Data that the download tests share: a file to fetch, retry settings, and the check of a whole file."""
 
 import gzip
 import hashlib
 import random
 from pathlib import Path
 
-from taxi_assets.download.fetch import RawFile, RetrySettings
+from taxi_assets.download.fingerprint import RawFile
+from taxi_assets.download.retries import RetrySettings
 
 _RANDOM = random.Random(3)
 CSV = b"id,fare\n" + b"".join(b"%d,%d\n" % (n, _RANDOM.randrange(10**9)) for n in range(20_000))
@@ -21,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import sys
 from pathlib import Path
-from taxi_assets.download.fetch import RetrySettings, download
+from taxi_assets.download.fetch import download
+from taxi_assets.download.retries import RetrySettings
 raw = download(sys.argv[1], Path(sys.argv[2]), retry=RetrySettings(30, 1, 0.01, 20))
 print(raw.sha256, raw.resumed_bytes)
 """

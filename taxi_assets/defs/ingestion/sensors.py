@@ -22,7 +22,8 @@ from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.object_names import raw_prefix
 from taxi_assets.defs.ingestion.polling import PollPlan, PollResult, SensorState, decide, plan
 from taxi_assets.download.fingerprint import Fingerprint
-from taxi_assets.download.http import ForbiddenError, RetrySettings
+from taxi_assets.download.http import ForbiddenError
+from taxi_assets.download.retries import RetrySettings
 from taxi_assets.errors import NotPublishedError, TaxiError
 from taxi_assets.months import parse_month
 from taxi_assets.resources.lake import LakeResource
