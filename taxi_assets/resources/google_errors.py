@@ -63,7 +63,7 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
         raise ServiceError(missing) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise ServiceError(
-            f"Google refuses access to {what} (HTTP {error.code}); give the account the roles that the README names."
+            f"Google refuses access to {what} (HTTP {error.code}); give the account the roles in docs/cloud.md."
         ) from error
     except _GONE as error:
         hint = f"it should be at {emulator_host}, is `taxi up` running?" if emulator_host else "try again later."
