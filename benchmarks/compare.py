@@ -67,7 +67,7 @@ def _rows(what: str, count: int, results: dict[str, Measured], ours: str) -> Ite
 
 
 def _with_csv(kept: Path) -> Path:
-    """Make a copy of the kept rows, which the next cleaning will not replace, and the CSV for `server_copy` beside it."""
+    """Copy the kept rows, which the next cleaning would replace, and write the CSV for `server_copy` beside them."""
     copy = kept.with_name("loaded.parquet")
     copy.write_bytes(kept.read_bytes())
     pc_csv.write_csv(pq.read_table(copy), copy.with_suffix(".csv"), pc_csv.WriteOptions(quoting_style="none"))

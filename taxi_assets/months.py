@@ -10,7 +10,7 @@ _MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])(-01)?")
 
 
 def parse_month(text: str) -> date:
-    """The first day of the month written as `2020-04` or `2020-04-01`.
+    """Return the first day of the month written as `2020-04` or `2020-04-01`.
 
     Raises:
         SettingsError: the text is no month.
@@ -22,7 +22,7 @@ def parse_month(text: str) -> date:
 
 
 def parse_span(text: str) -> tuple[date, date]:
-    """The first and the last month of a span written as `2019-01..2019-12`, or of a single month.
+    """Return the first and the last month of a span written as `2019-01..2019-12`, or of a single month.
 
     Raises:
         SettingsError: the text is neither, or ends before it begins.
@@ -46,11 +46,11 @@ def months_between(earlier: date, later: date) -> int:
 
 
 def next_month(month: date) -> date:
-    """The first day of the month after."""
+    """Return the first day of the month after."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def months_before(month: date, count: int) -> date:
-    """The first day of the month that is `count` months earlier, for any day of a month."""
+    """Return the first day of the month that is `count` months earlier, for any day of a month."""
     number = month.year * 12 + month.month - 1 - count
     return date(number // 12, number % 12 + 1, 1)

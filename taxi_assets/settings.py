@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from taxi_assets.errors import SettingsError
-from taxi_assets.notifications.smtp import SmtpServer, addresses
+from taxi_assets.mail_settings import SmtpServer, addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -195,7 +195,7 @@ def _zones_source(environ: Mapping[str, str], local: bool) -> str:
 
 
 def _name(environ: Mapping[str, str], variable: str) -> str | None:
-    """A name that becomes part of statements and addresses, which Google's client does not quote for us."""
+    """Return a name that becomes part of statements and addresses, which Google's client does not quote."""
     text = environ.get(variable)
     pattern, rule = _NAMES[variable]
     if text and not re.fullmatch(pattern, text):

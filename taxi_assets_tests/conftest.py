@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from dagster import DagsterInstance, ExecuteInProcessResult, RetryPolicy, materialize
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from playwright.sync_api import Browser
 
@@ -59,21 +59,21 @@ def uses_services(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def tlc() -> Path:
-    """The folder of real TLC files, or a skip."""
+    """Return the folder of real TLC files, or a skip."""
     if not TLC.is_dir():
         pytest.skip("real TLC files are not at ../shared/tlc")
     return TLC
 
 
 def local_settings(data_dir: Path) -> Settings:
-    """Settings of an embedded stack in that folder, on free ports."""
+    """Return settings of an embedded stack in that folder, on free ports."""
     ports = {name: str(free_port()) for name in PORT_DEFAULTS}
     return Settings.from_environment({"TAXI_DATA_DIR": str(data_dir), "TAXI_SAMPLE_ROWS": "3000", **ports})
 
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The embedded PostgreSQL and emulators, running."""
+    """Run the embedded PostgreSQL and emulators."""
     settings = local_settings(tmp_path_factory.mktemp("services"))
     with Stack(settings, dagster=False, environ={"PATH": os.environ["PATH"]}).running():
         yield settings
@@ -87,13 +87,13 @@ def browser() -> Iterator[Browser]:
 
 
 @cache
-def instance() -> DagsterInstance:
-    """An instance in memory, made once since that takes as long as a small asset."""
-    return DagsterInstance.ephemeral()
+def instance() -> dg.DagsterInstance:
+    """Return an instance in memory, made once since that takes as long as a small asset."""
+    return dg.DagsterInstance.ephemeral()
 
 
 def changed(resource: Any, **changes: Any) -> Any:
-    """The resource with other values; Dagster would not see those of a pydantic copy."""
+    """Return the resource with other values; Dagster would not see those of a pydantic copy."""
     kept = {name: getattr(resource, name) for name in type(resource).model_fields}
     return type(resource)(**kept | changes)
 
@@ -119,7 +119,7 @@ class World:
         return self.resources["postgres"]
 
     def with_source(self, templates: str, **arguments: Any) -> "World":
-        """The same world with another source, which does not wait long between attempts."""
+        """Return the same world with another source, which does not wait long between attempts."""
         source = SourceResource(templates=templates, backoff_seconds=0.01, **arguments)
         return replace(self, resources=self.resources | {"source": source})
 
@@ -129,9 +129,9 @@ class World:
         month: date,
         *names: str,
         run_config: dict[str, Any] | None = None,
-        home: DagsterInstance | None = None,
+        home: dg.DagsterInstance | None = None,
         force: bool = False,
-    ) -> ExecuteInProcessResult:
+    ) -> dg.ExecuteInProcessResult:
         """Materialize a month's assets, all of them or those named, in this process; `home` keeps a record of it.
 
         With `force` the warehouses load the month though they have it from the same object.
@@ -139,7 +139,7 @@ class World:
         assets = build_assets(DATASETS[dataset])
         sinks = [name for name in ("bigquery_table", "postgres_table") if force and (name in names or not names)]
         ops = {"ops": {f"{dataset}__{name}": {"config": {"force": True}} for name in sinks}} if sinks else {}
-        return materialize(
+        return dg.materialize(
             assets,
             selection=[f"{dataset}/{name}" for name in names] or None,
             partition_key=month.isoformat(),
@@ -151,7 +151,7 @@ class World:
         )
 
     def totals(self, dataset: str, month: date) -> dict[str, Totals]:
-        """The month in each sink, counted by that sink itself; the lake's by reading the object's rows."""
+        """Return the month in each sink, counted by that sink itself; the lake's by reading the object's rows."""
         item = DATASETS[dataset]
         kept = Totals()
         self.lake.local_path(clean_object(dataset, month)).unlink(missing_ok=True)
@@ -164,7 +164,7 @@ class World:
         }
 
     def rejected(self, dataset: str, month: date) -> Any:
-        """The month's rejected rows, as a pyarrow Table."""
+        """Return the month's rejected rows, as a pyarrow Table."""
         return pq.read_table(self.lake.fetch(rejected_object(dataset, month)))
 
     def leftovers(self) -> list[str]:
@@ -182,8 +182,8 @@ class World:
         return found
 
 
-def failure(result: ExecuteInProcessResult) -> str:
-    """The sentence that the run failed with."""
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """Return the sentence that the run failed with."""
     assert not result.success
     [event] = result.get_step_failure_events()
     data = event.step_failure_data
@@ -200,36 +200,36 @@ def no_instance_left_behind() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are retried once and at once."""
-    monkeypatch.setattr(common, "RETRIES", RetryPolicy(max_retries=1))
+    """Retry steps once, without a delay."""
+    monkeypatch.setattr(common, "RETRIES", dg.RetryPolicy(max_retries=1))
 
 
-def retries(result: ExecuteInProcessResult) -> int:
+def retries(result: dg.ExecuteInProcessResult) -> int:
     """How often a step was tried again."""
     return sum(event.is_step_up_for_retry for event in result.all_events)
 
 
 @pytest.fixture
-def dagster_home(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """A Dagster instance as `dagster.yaml` says, in a database of its own, and the environment that leads to it."""
+def dagster_home(services: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Return an instance as `dagster.yaml` defines it, in a database of its own, and set its environment."""
     name = f"dagster_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     monkeypatch.setenv("DAGSTER_HOME", str(PROJECT_ROOT))
     monkeypatch.setenv("DAGSTER_LOCAL_DIR", str(tmp_path / "dagster"))
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", services.local_postgres_url(name, driver="postgresql+psycopg2"))
-    with DagsterInstance.get() as found:
+    with dg.DagsterInstance.get() as found:
         yield found
 
 
 @pytest.fixture
 def world(services: Settings, tmp_path: Path) -> World:
-    """A world of its own within the shared services."""
+    """Return a world of its own within the shared services."""
     return make_world(services, tmp_path / "data")
 
 
 def make_world(services: Settings, data_dir: Path) -> World:
-    """A new world within the shared services."""
+    """Return a new world within the shared services."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     settings = replace(services, data_dir=data_dir, gcs_bucket=name.replace("_", "-"), bigquery_dataset=name)
     with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:

@@ -13,21 +13,7 @@ from taxi_assets.cleaning.reading import Block
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Totals
 from taxi_assets.contract.rules import SHADOW, UNREADABLE, Rows
-
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("source_month", pa.date32(), nullable=False),
-        pa.field(
-            "row_number", pa.int64(), nullable=False, metadata={"description": "Position in the raw file, from 1."}
-        ),
-        pa.field("reason", pa.string(), nullable=False, metadata={"description": "The first rule that it broke."}),
-        pa.field(
-            "original",
-            pa.string(),
-            metadata={"description": "The row as published: its line of text, or its values as JSON."},
-        ),
-    ]
-)
+from taxi_assets.contract.schemas import REJECTED_SCHEMA
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ raw file gives the same bytes every time.
 """
 
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -20,20 +19,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from taxi_assets.cleaning.clean_block import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
+from taxi_assets.cleaning.clean_block import CleanBlock, clean_block, rejected_batch
 from taxi_assets.cleaning.duplicates import SHADOW_SHARED, KeyFiles
 from taxi_assets.cleaning.reading import BATCH_ROWS, Block, RawReader, open_raw
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import METADATA_KEY, Manifest, Totals
 from taxi_assets.contract.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
-from taxi_assets.contract.schemas import CONTRACT_VERSION, TIME
+from taxi_assets.contract.schemas import CONTRACT_VERSION, REJECTED_SCHEMA, TIME
 from taxi_assets.errors import SettingsError
 
-# The last group is written while nothing else is to be done: twice as many rows take a twentieth longer.
+# The last group is written while nothing else is left to do: twice as many rows take 5 % longer.
 ROW_GROUP_ROWS = 1 << 17
 # A rejected row keeps its original text: as many as of the others would be a hundred megabytes.
 REJECTED_GROUP_ROWS = 1 << 13
-# Less takes a twentieth longer; with more, a month from Parquet needs up to thirty megabytes more.
+# Less takes 5 % longer; with more, a month from Parquet needs up to 30 MB more.
 FREED_IS_KEPT_MS = 200
 THREADS = 2
 # Enough that both threads have work while this one writes a row group; more is no faster.
@@ -53,22 +52,61 @@ def clean_file(
 ) -> tuple[Path, Path, Manifest]:
     """Clean a raw file into `kept.parquet` and `rejected.parquet` in `folder`.
 
-    `source` and `raw_sha256` are only recorded. `progress` is told the number of raw rows done, now and
-    then. Memory does not grow with the file; the folder needs room for the results and 24 bytes a row.
+    Memory does not grow with the file; the folder needs room for the results and 24 bytes a row.
+
+    Args:
+        raw: The raw file.
+        dataset: The dataset that it belongs to.
+        month: The file's month.
+        folder: Where the results are written.
+        raw_sha256: Digest of the raw file, recorded in the manifest.
+        rules_off: Names of rules not to apply.
+        source: Where the file came from, recorded in the manifest.
+        progress: Called now and then with the number of raw rows done.
 
     Raises:
-        BadFileError, ContractError: see `open_raw`.
-        SettingsError: `rules_off` names a rule that does not exist or cannot be switched off.
+        BadFileError: The file is not what its name claims.
+        ContractError: Its columns are not those of the dataset.
+        SettingsError: `rules_off` has a name of no rule, or of one that cannot be switched off.
     """
+    off = _checked_rules(dataset, rules_off)
+    with _frugal_memory_pool():
+        reader = open_raw(raw, dataset)
+        manifest = _new_manifest(reader, raw, dataset, month, off, raw_sha256, source)
+        paths = folder / "kept.parquet", folder / "rejected.parquet"
+        with GroupWriter(paths[1], REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
+            rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
+            run = _Cleaning(reader, dataset, manifest, off)
+            with GroupWriter(paths[0], dataset.schema.arrow) as kept, KeyFiles(folder) as keys:
+                run.write_blocks(kept, rejects, keys, progress)
+                duplicates = run.find_duplicates(keys)
+                if duplicates is None:
+                    kept.metadata = {METADATA_KEY: manifest.to_json()}
+            if duplicates is not None:
+                run.move_duplicates(duplicates, paths[0], rejects)
+    return *paths, manifest
+
+
+@contextmanager
+def _frugal_memory_pool() -> Iterator[None]:
+    """Let Arrow allocate by jemalloc, where the system has it, until the end of the block.
+
+    Arrow's own choice keeps up to eighty megabytes more of what was freed.
+    """
+    before = pa.default_memory_pool()
     with suppress(NotImplementedError):
-        # Arrow's own choice keeps up to eighty megabytes more of what was freed; not every system has this one.
         pa.set_memory_pool(pa.jemalloc_memory_pool())
         pa.jemalloc_set_decay_ms(FREED_IS_KEPT_MS)
-    off = _checked_rules(dataset, rules_off)
-    reader = open_raw(raw, dataset)
-    present = {column.name for column in reader.layout.columns if column is not None}
-    columns = [name for name in dataset.schema.names if name in present]
-    manifest = Manifest(
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
+def _new_manifest(
+    reader: RawReader, raw: Path, dataset: Dataset, month: date, off: frozenset[str], raw_sha256: str, source: str
+) -> Manifest:
+    return Manifest(
         dataset=dataset.name,
         month=month,
         contract_version=CONTRACT_VERSION,
@@ -82,34 +120,69 @@ def clean_file(
         rules_off=sorted(off),
         kept=Totals(),
     )
-    kept_path, rejected_path = (folder / name for name in ("kept.parquet", "rejected.parquet"))
-    rejected_numbers: list[NDArray[np.int64]] = []
-    with GroupWriter(rejected_path, REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
-        rejects.metadata = {"header": json.dumps(reader.layout.header), "format": reader.layout.format}
-        with GroupWriter(kept_path, dataset.schema.arrow) as kept, KeyFiles(folder) as keys:
-            for block in _in_order(reader.blocks(), lambda b: clean_block(b, dataset, month, columns, off)):
-                numbers = block.numbers + manifest.raw_rows + 1
-                rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
-                rejected_numbers.append(numbers)
-                kept.write(block.kept)
-                keys.write(block.keys)
-                _count(block, manifest)
-                if progress is not None:
-                    progress(manifest.raw_rows)
-            pa.default_memory_pool().release_unused()
-            shadows = SHADOW in manifest.flagged and set(SHADOW_SHARED) <= set(columns)
-            with ThreadPoolExecutor(1) as pool:
-                # Beside the search for duplicates: both sort a column of keys, which leaves the interpreter free.
-                count = pool.submit(keys.count_shadows) if shadows else None
-                again = None if DUPLICATE in off else keys.find_duplicates()
-            if count is not None:
-                manifest.flagged[SHADOW] = count.result()
-            if again is None:
-                kept.metadata = {METADATA_KEY: manifest.to_json()}
-        if again is not None:
-            numbers = _row_numbers(np.flatnonzero(again), np.concatenate(rejected_numbers))
-            _drop(again, numbers, _originals(reader, numbers), kept_path, rejects, dataset, manifest)
-    return kept_path, rejected_path, manifest
+
+
+class _Cleaning:
+    """The steps of cleaning one file; each adds its counts to the manifest."""
+
+    def __init__(self, reader: RawReader, dataset: Dataset, manifest: Manifest, off: frozenset[str]) -> None:
+        present = {column.name for column in reader.layout.columns if column is not None}
+        self._columns = [name for name in dataset.schema.names if name in present]
+        self._reader, self._dataset, self._manifest, self._off = reader, dataset, manifest, off
+        self._rejected_numbers: list[NDArray[np.int64]] = []
+
+    def write_blocks(
+        self, kept: "GroupWriter", rejects: "GroupWriter", keys: KeyFiles, progress: Callable[[int], None] | None
+    ) -> None:
+        """Clean the file block by block, in its order."""
+        manifest, month = self._manifest, self._manifest.month
+
+        def clean(block: Block) -> CleanBlock:
+            return clean_block(block, self._dataset, month, self._columns, self._off)
+
+        for block in _in_order(self._reader.blocks(), clean):
+            numbers = block.numbers + manifest.raw_rows + 1
+            rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
+            self._rejected_numbers.append(numbers)
+            kept.write(block.kept)
+            keys.write(block.keys)
+            _count(block, manifest)
+            if progress is not None:
+                progress(manifest.raw_rows)
+        pa.default_memory_pool().release_unused()
+
+    def find_duplicates(self, keys: KeyFiles) -> Mask | None:
+        """Mark the kept rows that repeat an earlier one, if there are any; count shadow duplicates meanwhile."""
+        shadows = SHADOW in self._manifest.flagged and set(SHADOW_SHARED) <= set(self._columns)
+        with ThreadPoolExecutor(1) as pool:
+            # Both sort a column of keys, which releases the interpreter's lock.
+            count = pool.submit(keys.count_shadows) if shadows else None
+            duplicates = None if DUPLICATE in self._off else keys.find_duplicates()
+        if count is not None:
+            self._manifest.flagged[SHADOW] = count.result()
+        return duplicates
+
+    def move_duplicates(self, duplicates: Mask, kept_path: Path, rejects: "GroupWriter") -> None:
+        """Move duplicates from the kept rows to the rejected ones, in a second pass that most months do not need."""
+        numbers = _row_numbers(np.flatnonzero(duplicates), np.concatenate(self._rejected_numbers))
+        originals = _originals(self._reader, numbers)
+        manifest = self._manifest
+        manifest.rejected[DUPLICATE] = len(numbers)
+        manifest.kept = Totals()
+        unique_path = kept_path.with_name("unique.parquet")
+        at = moved = 0
+        with GroupWriter(unique_path, self._dataset.schema.arrow) as unique:
+            for batch in pq.ParquetFile(kept_path).iter_batches(BATCH_ROWS):
+                drop = duplicates[at : at + batch.num_rows]
+                kept = batch.filter(pa.array(~drop))
+                unique.write(kept)
+                manifest.kept.add(kept, self._dataset.schema)
+                rows = numbers[moved : moved + int(drop.sum())]
+                texts = list(islice(originals, len(rows)))
+                rejects.write(rejected_batch(manifest.month, rows, [DUPLICATE] * len(rows), texts))
+                at, moved = at + batch.num_rows, moved + len(rows)
+            unique.metadata = {METADATA_KEY: manifest.to_json()}
+        unique_path.replace(kept_path)
 
 
 def _checked_rules(dataset: Dataset, rules_off: Sequence[str]) -> frozenset[str]:
@@ -151,36 +224,8 @@ def _count(block: CleanBlock, manifest: Manifest) -> None:
     manifest.kept.merge(block.totals)
 
 
-def _drop(
-    again: Mask,
-    numbers: NDArray[np.int64],
-    originals: Iterator[str],
-    kept_path: Path,
-    rejects: "GroupWriter",
-    dataset: Dataset,
-    manifest: Manifest,
-) -> None:
-    """Move duplicates from the kept rows to the rejected ones, in a second pass that most months are spared."""
-    manifest.rejected[DUPLICATE] = len(numbers)
-    manifest.kept = Totals()
-    unique_path = kept_path.with_name("unique.parquet")
-    at = moved = 0
-    with GroupWriter(unique_path, dataset.schema.arrow) as unique:
-        for batch in pq.ParquetFile(kept_path).iter_batches(BATCH_ROWS):
-            drop = again[at : at + batch.num_rows]
-            kept = batch.filter(pa.array(~drop))
-            unique.write(kept)
-            manifest.kept.add(kept, dataset.schema)
-            rows = numbers[moved : moved + int(drop.sum())]
-            texts = list(islice(originals, len(rows)))
-            rejects.write(rejected_batch(manifest.month, rows, [DUPLICATE] * len(rows), texts))
-            at, moved = at + batch.num_rows, moved + len(rows)
-        unique.metadata = {METADATA_KEY: manifest.to_json()}
-    os.replace(unique_path, kept_path)
-
-
 def _originals(reader: RawReader, numbers: NDArray[np.int64]) -> Iterator[str]:
-    """The rows of those numbers as published, from reading the raw file once more."""
+    """Return the rows of those numbers as published, from reading the raw file once more."""
     start = 0
     for read in reader.blocks():
         block = read()

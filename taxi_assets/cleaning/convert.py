@@ -24,7 +24,7 @@ LAST_TIME = pa.scalar(datetime.max, TIME)
 
 
 def convert(array: pa.Array, column: Column) -> tuple[pa.Array, Mask | None]:
-    """The array in the column's type, and where a value was there that the type cannot hold.
+    """Return the array in the column's type, and where a value was there that the type cannot hold.
 
     Such values come out as null. Empty and blank text is null and not a failure.
     """

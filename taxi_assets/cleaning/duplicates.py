@@ -38,7 +38,7 @@ SHADOW_EMPTY = ("passenger_count", "rate_code", "store_and_fwd_flag")
 
 
 def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> Keys:
-    """The keys of a batch; `columns` are those that the file has, the same for all its batches.
+    """Return the keys of a batch; `columns` are those that the file has, the same for all its batches.
 
     The lowest bit of the shadow key says whether the meter's fields are filled; without `shadows`
     there is none.
@@ -61,7 +61,7 @@ def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> Keys:
 
 
 def _bits(batch: pa.RecordBatch, rows: Rows, name: str) -> Hash:
-    """The column's values as 64-bit words, equal when the values are."""
+    """Return the column's values as 64-bit words, equal when the values are."""
     column = batch.column(name)
     if pa.types.is_string(column.type):
         coded = column.dictionary_encode()
@@ -139,7 +139,7 @@ class KeyFiles:
         return count
 
     def _repeated(self, name: str) -> Iterator[Hash]:
-        """The keys, their lowest bit aside, that come more than once; sorted, in buckets."""
+        """Yield the keys that occur more than once, ignoring their lowest bit; sorted, in buckets."""
         buckets = self.rows // BUCKET_ROWS + 1
         width = (1 << 63) // buckets + 1
         for low in range(0, 1 << 63, width):

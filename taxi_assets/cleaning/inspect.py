@@ -15,7 +15,7 @@ from taxi_assets.cleaning.layout import guess_dataset
 from taxi_assets.cleaning.reading import header_of, open_raw
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.datasets import dataset as dataset_named
-from taxi_assets.download.fingerprint import SUFFIXES
+from taxi_assets.contract.object_names import SUFFIXES
 from taxi_assets.errors import BadFileError, SettingsError
 from taxi_assets.months import month_text, parse_month
 
@@ -86,7 +86,7 @@ def _month(path: Path, said: str | None) -> date:
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """What was found, for people at a terminal."""
+    """Return the findings as text for a terminal."""
     layout = found["layout"]
     fields = "" if layout["fields"] == layout["columns"] else f", {layout['fields']} fields in a row"
     width = max(len(column["published"]) for column in found["columns"])
@@ -102,7 +102,7 @@ def as_text(found: Mapping[str, Any]) -> str:
         *_counts({"in the file": found["rows"], "kept": found["kept"]}),
         "REJECTED, by the first rule that a row breaks",
         *_counts(found["rejected"]),
-        "DOUBTFUL, but not for that rejected",
+        "FLAGGED, but not rejected for that",
         *_counts(found["flagged"]),
     ]
     return "\n".join(lines)

@@ -32,12 +32,12 @@ class Layout:
 
 
 def normalize(name: str) -> str:
-    """A published column name as the contract's aliases are written."""
+    """Return a published column name as the contract's aliases are written."""
     return name.strip().strip('"').strip().lower()
 
 
 def map_columns(dataset: Dataset, header: Sequence[str]) -> tuple[Column | None, ...]:
-    """The canonical column of each published name.
+    """Return the canonical column of each published name.
 
     Raises:
         ContractError: a name that the contract does not know, a name that comes twice, or a missing
@@ -69,7 +69,7 @@ def map_columns(dataset: Dataset, header: Sequence[str]) -> tuple[Column | None,
 
 
 def csv_layout(dataset: Dataset, format_: str, head: bytes) -> Layout:
-    """The layout of a CSV whose first bytes are `head`.
+    """Return the layout of a CSV whose first bytes are `head`.
 
     Raises:
         BadFileError: there is no header.
@@ -84,7 +84,7 @@ def csv_layout(dataset: Dataset, format_: str, head: bytes) -> Layout:
 
 
 def csv_header(head: bytes) -> tuple[str, ...]:
-    """The column names of a CSV whose first bytes are `head`.
+    """Return the column names of a CSV whose first bytes are `head`.
 
     Raises:
         BadFileError: there is no header.
@@ -100,7 +100,7 @@ def csv_header(head: bytes) -> tuple[str, ...]:
 
 
 def split_line(line: str) -> list[str]:
-    """The fields of one line of a CSV; none if they cannot be told, as with a carriage return inside."""
+    """Return the fields of one line of a CSV; none if they cannot be told, as with a carriage return inside."""
     try:
         return next(csv.reader([line]), [])
     except csv.Error:
@@ -112,7 +112,7 @@ def _text_lines(head: bytes) -> list[str]:
 
 
 def guess_dataset(header: Sequence[str]) -> Dataset | None:
-    """The dataset whose contract knows all the names, if it is only one."""
+    """Return the dataset whose contract knows all the names, if it is only one."""
     fitting = []
     for dataset in DATASETS.values():
         try:

@@ -84,7 +84,7 @@ def open_raw(path: Path, dataset: Dataset) -> RawReader:
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """The names of a raw file's columns as published, whatever its dataset.
+    """Return the names of a raw file's columns as published, whatever its dataset.
 
     Raises:
         BadFileError: the file is not what its name says.
@@ -113,7 +113,7 @@ def _read(file: BinaryIO, size: int, path: Path) -> bytes:
 
 
 def _line_blocks(path: Path) -> Iterator[bytes]:
-    """The file after its header, in parts of whole lines."""
+    """Return the file after its header, in parts of whole lines."""
     with _open_text(path) as file:
         rest = b""
         header_seen = False
@@ -156,7 +156,7 @@ class _CsvParser:
         self.first_attempt = 0
 
     def parse(self, part: bytes) -> Block:
-        """The part as a block; whatever its text is, each line comes out as a row or as torn."""
+        """Parse the part into a block. Each line becomes a row or a torn line, whatever its text is."""
         lines = _Lines(part)
         if lines.has_lone_returns or not _is_text(part):
             return self._parse_by_line(lines)
@@ -244,7 +244,7 @@ def _filled(array: pa.Array) -> Mask | None:
 def _canonical(
     published: Callable[[int], pa.Array], count: int, layout: Layout, schema: Schema
 ) -> tuple[pa.RecordBatch, Mask | None]:
-    """The canonical rows of a batch whose published columns are given by position, and the unreadable ones."""
+    """Return the canonical rows of a batch whose published columns are given by position, and the unreadable ones."""
     bad: Mask | None = None
     arrays = []
     for column in schema.published:
@@ -255,7 +255,7 @@ def _canonical(
 
 
 def _convert_first(sources: list[pa.Array], column: Column, rows: int) -> tuple[pa.Array, Mask | None]:
-    """The first source that has a value, by row; sources that contradict each other make the row unreadable."""
+    """Return the first source that has a value, by row; sources that contradict each other make the row unreadable."""
     if not sources:
         return pa.nulls(rows, column.type), None
     array, bad = convert(sources[0], column)
@@ -380,7 +380,7 @@ def _parquet_block(batch: pa.RecordBatch, layout: Layout, dataset: Dataset) -> B
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The column as Python values; through NumPy where it can, since Arrow makes an object of each on the way."""
+    """Return the column as Python values, through NumPy where possible: Arrow makes an object of each value."""
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     values: list[Any] = column.to_numpy().tolist() if numeric and not column.null_count else column.to_pylist()
     return values

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import date
 
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, Definitions, EventLogEntry
+import dagster as dg
 
 from taxi_assets.cli.tables import table
 from taxi_assets.contract.datasets import Dataset, dataset
@@ -59,7 +59,7 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], say: Callable[[str
     say("Source: " + (SAMPLE_SOURCE if settings.source == "sample" else redact(settings.source)))
     counts = ("raw rows", "kept", "rejected", "BigQuery", "PostgreSQL")
     rows: list[tuple[str, ...]] = [("dataset", "month", *counts, "seconds", "rejected by reason")]
-    with DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance:
         for item in datasets:
             for month in months:
                 seconds = _materialize(definitions, instance, item, month, say)
@@ -68,23 +68,23 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], say: Callable[[str
 
 
 def _materialize(
-    definitions: Definitions, instance: DagsterInstance, item: Dataset, month: date, say: Callable[[str], None]
+    definitions: dg.Definitions, instance: dg.DagsterInstance, item: Dataset, month: date, say: Callable[[str], None]
 ) -> float:
     """Run the month's job in this process; its steps are said as they end. Returns seconds."""
     run_id = str(uuid.uuid4())
     failed: list[str] = []
 
-    def hear(entry: EventLogEntry) -> None:
+    def hear(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None or event.step_key is None:
             return
         step = f"{item.name:<6} {month_text(month)}  {event.step_key.removeprefix(item.name + '__'):<15}"
-        if event.event_type == DagsterEventType.STEP_SUCCESS:
+        if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
             say(f"{step} ✓ {event.step_success_data.duration_ms / 1000:.1f} s")
-        elif event.event_type == DagsterEventType.STEP_FAILURE:
+        elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failed.append(_reason(event))
             say(f"{step} ✗ {failed[-1]}")
-        elif event.event_type == DagsterEventType.STEP_UP_FOR_RETRY:
+        elif event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
             say(f"{step} … tried again soon")
 
     instance.add_event_listener(run_id, hear)
@@ -101,7 +101,7 @@ def _materialize(
     return time.monotonic() - started
 
 
-def _reason(event: DagsterEvent) -> str:
+def _reason(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
@@ -109,7 +109,7 @@ def _reason(event: DagsterEvent) -> str:
 
 
 def _row(settings: Settings, item: Dataset, month: date, seconds: float) -> tuple[str, ...]:
-    """The month as the lake and the warehouses hold it now."""
+    """Return the month as the lake and the warehouses hold it now."""
     with lake_and_warehouses(settings) as resources:
         _, manifest = published_month(resources["lake"], item, month)
         loaded = [resources[name].month_totals(item, month).rows for name in ("bigquery", "postgres")]

@@ -3,9 +3,11 @@
 Modules are imported inside the commands that need them, so that `taxi --help` stays fast.
 """
 
+import errno
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ from taxi_assets.months import parse_month
 from taxi_assets.settings import Settings
 
 NOT_RUNNING = 3
+# What users can cause: a path that does not fit, and a full disk.
+FILE_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TaxiGroup(click.Group):
@@ -33,11 +38,15 @@ class TaxiGroup(click.Group):
             return super().invoke(ctx)
         except TaxiError as error:
             click.echo(f"taxi: {error}", err=True)
+        except BrokenPipeError:
+            # `taxi status | head`: nobody reads any more. Python would report it once more at its own end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
-            if error.errno is None:
+            # Any other error of the operating system is a defect, whose traceback is wanted.
+            if error.errno not in FULL_ERRNOS and (error.errno not in FILE_ERRNOS or error.filename is None):
                 raise
-            click.echo(f"taxi: {error.strerror}: {error.filename or 'a file'}", err=True)
-        ctx.exit(1)
+            click.echo(f"taxi: {error.strerror}: {error.filename or 'free some space'}", err=True)
+        return ctx.exit(1)
 
 
 @click.group(cls=TaxiGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -165,7 +174,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def main() -> None:
-    """The entry point of the command `taxi`."""
+    """Run the command `taxi`."""
     cli(prog_name="taxi")
 
 

@@ -42,7 +42,7 @@ def verify(ctx: click.Context, dataset: str | None, months: str | None, as_json:
 
 
 def datasets_and_span(dataset: str | None, months: str | None) -> tuple[Sequence[str], date, date]:
-    """The datasets and the span of months, from arguments of which either may be left out."""
+    """Return the datasets and the span of months, from arguments of which either may be left out."""
     from taxi_assets.contract.datasets import DATASETS
     from taxi_assets.contract.datasets import dataset as dataset_named
 
@@ -54,7 +54,7 @@ def datasets_and_span(dataset: str | None, months: str | None) -> tuple[Sequence
 
 @contextmanager
 def lake_and_sinks() -> Iterator[dict[str, Any]]:
-    """The lake and the warehouses, with the environment that their clients need."""
+    """Return the lake and the warehouses, with the environment that their clients need."""
     from taxi_assets.defs.build import lake_and_warehouses
     from taxi_assets.local.environment import environment
 
@@ -102,7 +102,7 @@ def _as_text(reports: "Sequence[VerificationReport]") -> str:
 
 
 def datasets_table(found: dict[str, Any] | str) -> str:
-    """What `taxi status` says of the datasets: a line each, or why there is none."""
+    """Return the datasets table of `taxi status`, or the reason why there is none."""
     if isinstance(found, str):
         return f"datasets: unknown, {found}"
     rows = [("DATASET", "LOADED", "MISSING", "FAILED", "BEHIND", "NEWEST", "PUBLISHED")]

@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from taxi_assets.cleaning.clean_block import REJECTED_SCHEMA
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.rules import UNREADABLE
-from taxi_assets.contract.schemas import BIGQUERY_TYPES, CONTRACT_VERSION, IGNORED_COLUMNS, POSTGRES_TYPES, Column
+from taxi_assets.contract.schemas import (
+    BIGQUERY_TYPES,
+    CONTRACT_VERSION,
+    IGNORED_COLUMNS,
+    POSTGRES_TYPES,
+    REJECTED_SCHEMA,
+    Column,
+)
 from taxi_assets.months import month_text
 from taxi_assets.settings import PROJECT_ROOT
 
@@ -41,7 +47,7 @@ This file is generated: change `taxi_assets/contract/schemas.py` or `taxi_assets
   value is unreadable.
 - Every raw row is either kept, or rejected by the first rule that it breaks. Rejected rows are stored beside the kept
   ones with their reason. Negative amounts are refunds and stay.
-- Doubtful rows are only counted: no row is rejected for a flag alone.
+- Quality flags are only counted: no row is rejected for a flag alone.
 
 A rejected row has these columns:
 
@@ -51,7 +57,7 @@ A rejected row has these columns:
 
 
 def contract(dataset: Dataset) -> dict[str, Any]:
-    """The contract as values that JSON can hold."""
+    """Return the contract as values that JSON can hold."""
     return {
         "dataset": dataset.name,
         "title": dataset.title,
@@ -90,7 +96,7 @@ def _column(column: Column, first_month: str) -> dict[str, Any]:
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """A contract for people at a terminal."""
+    """Return a contract as text for a terminal."""
     lines = [
         f"{found['dataset']}: {found['title']}",
         f"First month {found['first_month']}; contract version {found['contract_version']}.",
@@ -109,7 +115,7 @@ def as_text(found: Mapping[str, Any]) -> str:
     for rule in found["rules"]:
         lines.append(f"{rule['order']}. {rule['name']}{'' if rule['can_be_switched_off'] else '  (always on)'}")
         lines += _indented(rule["description"])
-    lines += [f"Above {_shares(found)}.", "", "DOUBTS, counted but not rejected"]
+    lines += [f"Above {_shares(found)}.", "", "QUALITY FLAGS, counted but not rejected"]
     for flag in found["quality_flags"]:
         lines.append(flag["name"])
         lines += _indented(flag["description"])
@@ -117,7 +123,7 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
-    """A contract as a section of docs/data.md."""
+    """Return a contract as a section of docs/data.md."""
     lines = [
         f"## {found['dataset']}",
         "",
@@ -141,7 +147,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
         "",
         f"Above {_shares(found)}.",
         "",
-        "Doubts are counted, over all readable rows; none rejects a row:",
+        "Quality flags are counted over all readable rows; none rejects a row:",
         "",
     ]
     lines += [f"- `{flag['name']}`: {flag['description']}" for flag in found["quality_flags"]]

@@ -57,7 +57,7 @@ class Totals:
         self.first_pickup, self.last_pickup = min(firsts, default=None), max(lasts, default=None)
 
     def compare(self, other: "Totals") -> list[tuple[str, Any, Any]]:
-        """What differs: its name, this one's value, the other's; empty when all is equal."""
+        """Return what differs as (name, this value, other value); empty if all is equal."""
         pairs: list[tuple[str, Any, Any]] = [("rows", self.rows, other.rows)]
         names = sorted({*self.cents, *other.cents})
         pairs += [(f"cents of {n}", self.cents.get(n, 0), other.cents.get(n, 0)) for n in names]
@@ -66,7 +66,7 @@ class Totals:
         return [(what, mine, theirs) for what, mine, theirs in pairs if mine != theirs]
 
     def differences(self, other: "Totals") -> list[str]:
-        """What differs, a phrase each, this one's value first; empty when all is equal."""
+        """Return one phrase for each difference, this value first; empty if all is equal."""
         return [f"{what} {mine} against {theirs}" for what, mine, theirs in self.compare(other)]
 
 
@@ -110,8 +110,10 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """The manifest that `to_json` wrote."""
+        """Return the manifest that `to_json` wrote."""
         values: dict[str, Any] = json.loads(text)
+        if "doubtful" in values:  # the name in manifests written before release 0.2
+            values["flagged"] = values.pop("doubtful")
         kept = values["kept"]
         for name in ("first_pickup", "last_pickup"):
             kept[name] = datetime.fromisoformat(kept[name]) if kept[name] else None
@@ -119,7 +121,7 @@ class Manifest:
 
     @classmethod
     def of_file(cls, path: Path) -> "Manifest":
-        """The manifest in the metadata of a kept rows' Parquet file.
+        """Return the manifest in the metadata of a kept rows' Parquet file.
 
         Raises:
             BadFileError: the file has none, so that this project did not write it.

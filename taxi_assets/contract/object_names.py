@@ -5,6 +5,8 @@ from datetime import date
 from taxi_assets.months import month_text
 
 PENDING = "pending/"
+# The formats of raw files, by the end of their names.
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 def raw_prefix(dataset: str) -> str:

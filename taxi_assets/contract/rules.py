@@ -1,4 +1,4 @@
-"""The rules that reject rows, in their order, and the quality_flags that are only counted.
+"""The rules that reject rows, in their order, and the quality flags, which are only counted.
 
 To change what is rejected, change the tuples of rules below. Two rules are applied elsewhere because they need more
 than a row: `unreadable_row` where values are converted, `duplicate_row` once the whole month is known.
@@ -49,7 +49,7 @@ class Rows:
         return bool(index >= 0 and self._batch.column(index).null_count < len(self))
 
     def values(self, name: str) -> NDArray[Any]:
-        """The column's buffer, zero-copy; what stands at nulls is arbitrary."""
+        """Return the column's buffer, zero-copy; what stands at nulls is arbitrary."""
         if name not in self._values:
             column = self._batch.column(name)
             dtype = np.dtype("int64") if pa.types.is_timestamp(column.type) else np.dtype(column.type.to_pandas_dtype())
@@ -85,7 +85,7 @@ def microseconds(day: date) -> int:
 
 
 def _missing(*names: str) -> Callable[[Rows, date], Mask | None]:
-    def find(rows: Rows, month: date) -> Mask | None:
+    def find(rows: Rows, _month: date) -> Mask | None:
         found = None
         for name in names:
             nulls = rows.nulls(name)
@@ -104,20 +104,20 @@ def _outside_month(rows: Rows, month: date) -> Mask | None:
     return rows.where("pickup_datetime", (pickup < first) | (pickup >= end))
 
 
-def _ends_before_it_begins(rows: Rows, month: date) -> Mask | None:
+def _ends_before_it_begins(rows: Rows, _month: date) -> Mask | None:
     if not (rows.has("pickup_datetime") and rows.has("dropoff_datetime")):
         return None
     found = rows.values("dropoff_datetime") < rows.values("pickup_datetime")
     return rows.where("pickup_datetime", rows.where("dropoff_datetime", found))
 
 
-def _no_passengers(rows: Rows, month: date) -> Mask | None:
+def _no_passengers(rows: Rows, _month: date) -> Mask | None:
     if not rows.has("passenger_count"):
         return None
     return rows.where("passenger_count", rows.values("passenger_count") == 0)
 
 
-def _unknown_zone(rows: Rows, month: date) -> Mask | None:
+def _unknown_zone(rows: Rows, _month: date) -> Mask | None:
     found = None
     for name in ("pickup_location_id", "dropoff_location_id"):
         if rows.has(name):
@@ -127,7 +127,7 @@ def _unknown_zone(rows: Rows, month: date) -> Mask | None:
     return found
 
 
-def _never(rows: Rows, month: date) -> None:
+def _never(_rows: Rows, _month: date) -> None:
     return None
 
 
@@ -171,14 +171,14 @@ PICKUP_ONLY_RULES = (
 
 
 def _far(name: str) -> Callable[[Rows, date], Mask | None]:
-    def find(rows: Rows, month: date) -> Mask | None:
+    def find(rows: Rows, _month: date) -> Mask | None:
         return rows.where(name, rows.values(name) > MAX_MILES) if rows.has(name) else None
 
     return find
 
 
 def _fast(name: str) -> Callable[[Rows, date], Mask | None]:
-    def find(rows: Rows, month: date) -> Mask | None:
+    def find(rows: Rows, _month: date) -> Mask | None:
         if not (rows.has(name) and rows.has("dropoff_datetime") and rows.has("pickup_datetime")):
             return None
         lasted = rows.values("dropoff_datetime") - rows.values("pickup_datetime")

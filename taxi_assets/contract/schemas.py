@@ -86,7 +86,7 @@ class Schema:
         return {alias: c for c in self.published for alias in (c.name, *c.aliases)}
 
     def column(self, name: str) -> Column:
-        """The column of that canonical name (KeyError if there is none)."""
+        """Return the column of that canonical name (KeyError if there is none)."""
         return {c.name: c for c in self.columns}[name]
 
 
@@ -153,7 +153,7 @@ def _zone(end: str, *aliases: str, note: str = "") -> Column:
 
 
 def _metered(prefix: str) -> dict[str, Column]:
-    """The columns that yellow and green share, by name."""
+    """Return the columns that yellow and green share, by name."""
     columns = (
         Column(
             "vendor_id",
@@ -310,4 +310,20 @@ FHVHV = Schema(
         _SHARED_RIDE,
         SOURCE_MONTH,
     )
+)
+
+# One row for each raw row that a rule rejected, the same for all datasets.
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("source_month", pa.date32(), nullable=False),
+        pa.field(
+            "row_number", pa.int64(), nullable=False, metadata={"description": "Position in the raw file, from 1."}
+        ),
+        pa.field("reason", pa.string(), nullable=False, metadata={"description": "The first rule that it broke."}),
+        pa.field(
+            "original",
+            pa.string(),
+            metadata={"description": "The row as published: its line of text, or its values as JSON."},
+        ),
+    ]
 )

@@ -1,9 +1,11 @@
 """The taxi zone lookup: what every zone id means, in one form from any variant that TLC published. Pure."""
 
-import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as pa_csv
 
 from taxi_assets.contract.rules import ZONES
 from taxi_assets.contract.schemas import INTEGER, TEXT, Column, Schema
@@ -22,6 +24,12 @@ ZONES_SCHEMA = Schema(
         Column("service_zone", TEXT, "Yellow Zone, Boro Zone, Airports or EWR; NULL for 264 and 265."),
     )
 )
+PUBLISHED_NAMES: Mapping[str, str] = {
+    "location_id": "locationid",
+    "borough": "borough",
+    "zone": "zone",
+    "service_zone": "service_zone",
+}
 # The two ids that are no place bear other texts in each variant of the file, so none of them is kept.
 NO_PLACE = (264, 265)
 # TLC's has 12 kB; it is read at once.
@@ -29,48 +37,67 @@ MAX_BYTES = 1 << 20
 
 
 def read_zones(path: Path) -> pa.Table:
-    """The lookup in `ZONES_SCHEMA`, ordered by id, from a CSV with any case of header.
+    """Read the lookup into `ZONES_SCHEMA`, ordered by id, from a CSV with any case of header.
 
     Raises:
-        ContractError: a column is missing, or the ids are not exactly those that trips can have.
+        ContractError: A column is missing, or the ids are not exactly those that trips can have.
     """
-    if path.stat().st_size > MAX_BYTES:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
         raise ContractError(
-            f"{path.name} has {path.stat().st_size} bytes where a zone lookup of at most {MAX_BYTES} was expected; "
+            f"{path.name} has {size} bytes where a zone lookup of at most {MAX_BYTES} was expected; "
             "check TAXI_ZONES_SOURCE."
         )
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [row for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ContractError(
-            f"{path.name} is no CSV file that can be read ({error}); expected is the zone lookup."
-        ) from error
-    header = [name.strip().lower() for name in lines[0]] if lines else []
-    uneven = [row for row in lines if len(row) != len(header)]
-    if uneven:
-        raise ContractError(f"{path.name} has the line {','.join(uneven[0])!r}, which has not {len(header)} fields.")
-    rows = [dict(zip(header, (value.strip() for value in row), strict=True)) for row in lines[1:]]
-    names = {"location_id": "locationid", "borough": "borough", "zone": "zone", "service_zone": "service_zone"}
-    missing = [name for name in names.values() if rows and name not in rows[0]]
-    if missing or not rows:
+    table = _read_texts(path)
+    missing = [name for name in PUBLISHED_NAMES.values() if name not in table.column_names]
+    if missing or not table.num_rows:
         raise ContractError(
             f"{path.name} is no zone lookup: it lacks {', '.join(missing) or 'rows'}; "
-            f"expected are {', '.join(names.values())}."
+            f"expected are {', '.join(PUBLISHED_NAMES.values())}."
         )
+    ids = _zone_ids(table.column(PUBLISHED_NAMES["location_id"]), path)
+    no_place = pc.is_in(ids, pa.array(NO_PLACE, INTEGER))
+    columns = [ids]
+    for name in ZONES_SCHEMA.names[1:]:
+        columns.append(pc.if_else(no_place, pa.scalar(None, TEXT), table.column(PUBLISHED_NAMES[name])))
+    return pa.table(columns, schema=ZONES_SCHEMA.arrow).sort_by("location_id")
+
+
+def _read_texts(path: Path) -> pa.Table:
+    """Read all fields as text without surrounding blanks, with column names in lower case."""
+    uneven: list[pa_csv.InvalidRow] = []
+
+    def skip(row: pa_csv.InvalidRow) -> str:
+        uneven.append(row)
+        return "skip"
+
+    parse = pa_csv.ParseOptions(invalid_row_handler=skip)
     try:
-        rows.sort(key=lambda row: int(row["locationid"]))
-    except ValueError as error:
-        raise ContractError(f"{path.name} has a zone whose id is no number ({error}).") from error
-    found = [int(row["locationid"]) for row in rows]
+        # The names are read first, so that no column is converted to a number.
+        names = pa_csv.open_csv(path, parse_options=parse).schema.names
+        texts = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, TEXT), strings_can_be_null=False)
+        table = pa_csv.read_csv(path, parse_options=parse, convert_options=texts)
+    except pa.ArrowInvalid as error:
+        raise ContractError(
+            f"{path.name} is no CSV file that can be read ({error}); expected is the zone lookup."
+        ) from None
+    if uneven:
+        raise ContractError(
+            f"{path.name} has the line {uneven[0].text!r}, which has not {uneven[0].expected_columns} fields."
+        )
+    columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
+    return pa.table(columns, names=[name.strip().lower() for name in table.column_names])
+
+
+def _zone_ids(texts: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    try:
+        ids = texts.cast(INTEGER)
+    except pa.ArrowInvalid as error:
+        raise ContractError(f"{path.name} has a zone whose id is no number ({error}).") from None
+    found = sorted(ids.to_pylist())
     if found != list(ZONES):
         odd = sorted(set(found) ^ set(ZONES)) or "ids that come twice"
         raise ContractError(
             f"{path.name} should have the zones {ZONES.start} to {ZONES.stop - 1} once each; it differs in {odd}."
         )
-    texts = {
-        name: [None if row["locationid"] in map(str, NO_PLACE) else row[published] for row in rows]
-        for name, published in names.items()
-        if name != "location_id"
-    }
-    return pa.table({"location_id": found, **texts}, schema=ZONES_SCHEMA.arrow)
+    return ids

@@ -1,17 +1,18 @@
-"""Assembles the definitions: assets, jobs and resources for an environment; tests override single resources."""
+"""Assemble the definitions: assets, jobs and resources for an environment. Tests override single resources."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from dagster import Definitions, EnvVar, ExecutorDefinition, in_process_executor
+import dagster as dg
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
 from taxi_assets.defs.assets.published_file import build_published_files
 from taxi_assets.defs.assets.zones import build_zones
-from taxi_assets.defs.ingestion.sensors import POLLING_LIMITS, PollingLimits, build_months_sensor
+from taxi_assets.defs.ingestion.polling import POLLING_LIMITS, PollingLimits
+from taxi_assets.defs.ingestion.sensors import build_months_sensor
 from taxi_assets.defs.jobs import build_month_job
 from taxi_assets.defs.operations.housekeeping import build_housekeeping
 from taxi_assets.defs.operations.reconciliation import build_reconciliation
@@ -26,12 +27,12 @@ from taxi_assets.settings import Settings
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
-    """The resources for these settings; what may hold a secret stays the name of a variable until it is used."""
+    """Build the resources. What may hold a secret stays the name of a variable until it is used."""
     local_url = settings.local_postgres_url("taxi") if settings.env == "local" else None
     return {
         "source": SourceResource(
-            templates=EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
-            zones=EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
+            templates=dg.EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
+            zones=dg.EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
             allow_private=settings.source_allow_private,
             sample_rows=settings.sample_rows,
             sample=SampleFiles(),
@@ -48,18 +49,20 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             dataset=settings.bigquery_dataset,
             emulator_host=settings.bigquery_emulator_host,
         ),
-        "postgres": PostgresWarehouse(url=EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url),
+        "postgres": PostgresWarehouse(
+            url=dg.EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url
+        ),
         "notifier": Notifier(
-            webhook=EnvVar("TAXI_ALERT_WEBHOOK") if settings.alert_webhook_is_set else None,
-            smtp_url=EnvVar("TAXI_ALERT_SMTP_URL") if settings.alert_email_is_set else None,
-            email=EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
+            webhook=dg.EnvVar("TAXI_ALERT_WEBHOOK") if settings.alert_webhook_is_set else None,
+            smtp_url=dg.EnvVar("TAXI_ALERT_SMTP_URL") if settings.alert_email_is_set else None,
+            email=dg.EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
         ),
     }
 
 
 @contextmanager
 def lake_and_warehouses(settings: Settings) -> Iterator[dict[str, Any]]:
-    """`lake`, `bigquery` and `postgres` as a run has them, for what needs no run."""
+    """Provide `lake`, `bigquery` and `postgres` as a run has them, for commands that need no run."""
     resources = build_resources(settings)
     with ExitStack() as stack:
         yield {
@@ -68,27 +71,26 @@ def lake_and_warehouses(settings: Settings) -> Iterator[dict[str, Any]]:
         }
 
 
-def build_executor(settings: Settings) -> ExecutorDefinition:
-    """Where the steps of a run are taken: in its own process, or by workers."""
+def build_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Return the executor of steps: the run's own process, or Celery workers."""
     if settings.executor == "celery":
+        # Celery is an extra, which a laptop need not have.
         from taxi_assets.runtime.celery_executor import celery_executor
 
         return celery_executor(settings)
     # A run is a process of its own already; a process a step costs four times as long.
-    return in_process_executor
+    return dg.in_process_executor
 
 
 def build_definitions(
     settings: Settings, resources: Mapping[str, Any] | None = None, limits: PollingLimits = POLLING_LIMITS
-) -> Definitions:
-    """All definitions for these settings; `resources` replace those of the same name, `limits` the sensors'."""
-    # On a laptop nothing starts unasked; a deployment must not need somebody to turn it on.
+) -> dg.Definitions:
+    """Build all definitions; `resources` override those of the same name, `limits` those of the sensors."""
+    # A laptop starts nothing by itself; a deployment runs without anybody turning it on.
     enabled_by_default = settings.env == "cloud"
-    reconciliation, housekeeping = (
-        build_reconciliation(enabled_by_default, limits),
-        build_housekeeping(enabled_by_default),
-    )
-    return Definitions(
+    reconciliation = build_reconciliation(enabled_by_default, limits)
+    housekeeping = build_housekeeping(enabled_by_default)
+    return dg.Definitions(
         assets=[
             build_zones(),
             *build_published_files(),

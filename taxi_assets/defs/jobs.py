@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 
-from dagster import AssetSelection, PartitionedConfig, define_asset_job
+import dagster as dg
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.defs.partitions import monthly
@@ -15,25 +15,25 @@ PRIORITY_TAG = "dagster/priority"
 
 
 def priority(month: date) -> int:
-    """Place in the queue of runs, higher first: of months that wait, the newest is taken first.
+    """Return the priority of a month's run: the newest waiting month starts first.
 
-    Runs that are started otherwise have Dagster's 0, and so wait for these.
+    Runs that are started otherwise have Dagster's 0, so they wait for these.
     """
     return (month.year - 2000) * 12 + month.month
 
 
 def build_month_job(dataset: Dataset) -> AssetJobDefinition:
-    """The job of the dataset."""
+    """Build the dataset's job."""
 
     def tags(partition_key: str) -> Mapping[str, str]:
         return {PRIORITY_TAG: str(priority(parse_month(partition_key)))}
 
     partitions = monthly(dataset)
-    return define_asset_job(
+    return dg.define_asset_job(
         month_job_name(dataset.name),
-        AssetSelection.groups(dataset.name),
+        dg.AssetSelection.groups(dataset.name),
         description=f"One month of {dataset.name} through all five assets. In a backfill, newer months come first.",
-        config=PartitionedConfig(
-            partitions, run_config_for_partition_key_fn=lambda key: {}, tags_for_partition_key_fn=tags
+        config=dg.PartitionedConfig(
+            partitions, run_config_for_partition_key_fn=lambda _: {}, tags_for_partition_key_fn=tags
         ),
     )

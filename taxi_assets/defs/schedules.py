@@ -4,21 +4,11 @@ The sensors load a month on the day it appears. A schedule is the net below them
 published and yet not loaded, because a sensor is off or its run failed.
 """
 
-from dagster import (
-    DagsterRunStatus,
-    DefaultScheduleStatus,
-    RunRequest,
-    RunsFilter,
-    ScheduleDefinition,
-    ScheduleEvaluationContext,
-    SkipReason,
-    schedule,
-)
+import dagster as dg
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.object_names import clean_object
-from taxi_assets.defs.ingestion.polling import LAG_MONTHS
-from taxi_assets.defs.ingestion.sensors import NEW_YORK
+from taxi_assets.defs.ingestion.polling import LAG_MONTHS, NEW_YORK
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import month_text, months_before
 from taxi_assets.resources.lake import LakeResource
@@ -28,44 +18,44 @@ from taxi_assets.runtime.names import month_job_name
 # In the morning of the first day, when the month that ended two months ago has had its time.
 CRON = "0 6 1 * *"
 UNFINISHED = [
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
 ]
 
 
-def build_month_schedule(dataset: Dataset, enabled_by_default: bool) -> ScheduleDefinition:
-    """The schedule of the dataset; `enabled_by_default` says whether it is on until somebody turns it off."""
+def build_month_schedule(dataset: Dataset, enabled_by_default: bool) -> dg.ScheduleDefinition:
+    """Build the dataset's schedule; `enabled_by_default` sets its initial state."""
 
-    @schedule(
+    @dg.schedule(
         name=f"{dataset.name}_month_schedule",
         job_name=month_job_name(dataset.name),
         cron_schedule=CRON,
         execution_timezone=NEW_YORK.key,
-        default_status=DefaultScheduleStatus.RUNNING if enabled_by_default else DefaultScheduleStatus.STOPPED,
+        default_status=dg.DefaultScheduleStatus.RUNNING if enabled_by_default else dg.DefaultScheduleStatus.STOPPED,
         description=f"On the first of a month, the month of {dataset.name} that ended {LAG_MONTHS} months before, "
         "if it is published and not loaded.",
     )
     def month_schedule(
-        context: ScheduleEvaluationContext, source: SourceResource, lake: LakeResource
-    ) -> RunRequest | SkipReason:
+        context: dg.ScheduleEvaluationContext, source: SourceResource, lake: LakeResource
+    ) -> dg.RunRequest | dg.SkipReason:
         month = months_before(context.scheduled_execution_time.astimezone(NEW_YORK).date(), LAG_MONTHS + 1)
         what = f"{dataset.name} {month_text(month)}"
         try:
             if lake.find(clean_object(dataset.name, month)) is not None:
-                return SkipReason(f"{what} is loaded.")
-            same = RunsFilter(
+                return dg.SkipReason(f"{what} is loaded.")
+            same = dg.RunsFilter(
                 job_name=month_job_name(dataset.name),
                 statuses=UNFINISHED,
                 tags={"dagster/partition": month.isoformat()},
             )
             if context.instance.get_runs(same, limit=1):
-                return SkipReason(f"{what} is being loaded.")
+                return dg.SkipReason(f"{what} is being loaded.")
             source.probe(dataset.name, month)
         except TaxiError as error:
-            return SkipReason(f"{what} is not requested: {error}")
-        return RunRequest(partition_key=month.isoformat(), run_key=month.isoformat())
+            return dg.SkipReason(f"{what} is not requested: {error}")
+        return dg.RunRequest(partition_key=month.isoformat(), run_key=month.isoformat())
 
     return month_schedule

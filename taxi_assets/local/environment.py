@@ -15,7 +15,7 @@ from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
 
 def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables to set, without those of `environ` that stay as they are.
+    """Return the variables to set, without those of `environ` that stay as they are.
 
     What `environ` already says wins. With `TAXI_ENV=cloud` there is no variable of an emulator and none
     with a secret: whoever runs in the cloud has set those.
@@ -46,7 +46,7 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
 
 
 def missing(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The variables that `TAXI_ENV=cloud` needs and that are not set; locally there are none."""
+    """Return the variables that `TAXI_ENV=cloud` needs and that are not set; locally there are none."""
     needed = ("DAGSTER_POSTGRES_URL", "TAXI_POSTGRES_URL", "TAXI_GCP_PROJECT", "TAXI_GCS_BUCKET")
     return [name for name in needed if settings.env == "cloud" and not environ.get(name)]
 
@@ -85,7 +85,7 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def psycopg_url(url: str) -> str:
-    """The URL without SQLAlchemy's name of a driver, which libpq does not know."""
+    """Return the URL without SQLAlchemy's name of a driver, which libpq does not know."""
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
 
 

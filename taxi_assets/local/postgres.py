@@ -59,7 +59,7 @@ _SETPRIV = (
 
 @functools.cache
 def bin_dir() -> Path:
-    """The folder of PostgreSQL's programs, from the package that brings them.
+    """Return the folder of PostgreSQL's programs, from the package that brings them.
 
     The package is not imported: that alone makes lock files and, as root, a system user.
     """
@@ -72,12 +72,12 @@ def bin_dir() -> Path:
 
 
 def data_folder(settings: Settings) -> Path:
-    """The folder of the cluster."""
+    """Return the folder of the cluster."""
     return settings.data_dir / "postgres"
 
 
 def server_command(settings: Settings) -> list[str]:
-    """The server as a foreground process. SIGINT is its fast shutdown, SIGTERM would wait for all clients."""
+    """Return the command of the server. SIGINT is its fast shutdown; SIGTERM waits for all clients."""
     options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
     server = [str(bin_dir() / "postgres"), "-D", str(data_folder(settings)), "-k", str(settings.socket_dir)]
     return [*_account_prefix(), *server, *options]

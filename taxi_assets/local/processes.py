@@ -91,8 +91,10 @@ def _all_ended(members: Mapping[int, str]) -> bool:
 
 
 def _members(groups: set[int], data_dir: Path) -> dict[int, str]:
-    """Living processes of these groups by number. A group's number may be another's by now, so each must
-    also carry the data folder in its environment."""
+    """Return the living processes of these groups by number.
+
+    A group's number may be another's by now, so each must also carry the data folder in its environment.
+    """
     found = {}
     for process in psutil.process_iter():
         try:
@@ -107,7 +109,7 @@ def _members(groups: set[int], data_dir: Path) -> dict[int, str]:
 
 
 def tail(log: Path, lines: int = 10) -> str:
-    """The last lines of a log; empty if there is none."""
+    """Return the last lines of a log; empty if there is none."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -64,7 +64,7 @@ def address_and_log(settings: Settings) -> dict[str, tuple[str, Path]]:
 def build_stages(
     settings: Settings, environ: Mapping[str, str], *, dagster: bool, workspace: Path = WORKSPACE
 ) -> list[list[Service]]:
-    """The services in the order of their start; all of one stage start at once."""
+    """Return the services in the order of their start; all of one stage start at once."""
     env = {**environ, **environment(settings, environ)}
     stages = [[_postgres(settings, env), _gcs(settings, env), _bigquery(settings, env)]]
     if dagster:
@@ -178,7 +178,7 @@ def _dagster_folder(settings: Settings) -> Path:
 
 
 def _importable(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment with this project importable from any folder, installed or not."""
+    """Return the environment with this project importable from any folder, installed or not."""
     # Dagster takes either a module or the workspace file that these processes are given.
     env = {name: value for name, value in env.items() if name != "DAGSTER_MODULE_NAME"}
     path = [str(PROJECT_ROOT), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]

@@ -38,7 +38,7 @@ class ServiceEndedError(ServiceError):
         self.service = service
 
 
-class StopRequested(Exception):
+class StopRequestedError(Exception):
     """The user asked to stop while services were still starting."""
 
 
@@ -52,7 +52,7 @@ class Stack:
         dagster: bool = True,
         environ: Mapping[str, str] = os.environ,
         workspace: Path = services.WORKSPACE,
-        report: Callable[[Service, float], None] = lambda service, seconds: None,
+        report: Callable[[Service, float], None] = lambda _service, _seconds: None,
     ) -> None:
         """`report` is called with each service that answers and the seconds it took."""
         if settings.env != "local":
@@ -71,7 +71,7 @@ class Stack:
 
     @contextmanager
     def running(self) -> Iterator["Stack"]:
-        """Started on entry, stopped on exit."""
+        """Start on entry and stop on exit."""
         self.start()
         try:
             yield self
@@ -156,7 +156,7 @@ class Stack:
         pending = list(stage)
         while pending:
             if self.stop_requested.is_set():
-                raise StopRequested
+                raise StopRequestedError
             for service in list(pending):
                 seconds = time.monotonic() - began[service.name]
                 if self._respawned(service, seconds):

@@ -51,7 +51,7 @@ class StackState:
 
 
 def read(data_dir: Path) -> StackState | None:
-    """The last state written, or None if there is none that this version can read."""
+    """Return the last state written, or None if there is none that this version can read."""
     try:
         raw: dict[str, Any] = json.loads((data_dir / STATE_FILE).read_text())
         services = {name: ServiceState(**service) for name, service in raw.pop("services").items()}
@@ -69,7 +69,7 @@ def write(data_dir: Path, state: StackState) -> None:
 
 
 def identity(pid: int) -> str | None:
-    """A text that no other process with this number will ever have; None if there is no such process."""
+    """Return a text that no other process with this number will ever have; None if there is no such process."""
     if sys.platform == "linux":
         # Kernel ticks since boot: psutil's create_time is wall-clock time, which moves when the clock is set.
         try:

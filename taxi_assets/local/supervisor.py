@@ -17,7 +17,7 @@ from taxi_assets.local.stack import (
     AlreadyRunningError,
     ServiceEndedError,
     Stack,
-    StopRequested,
+    StopRequestedError,
     end_left_behind,
     make_folders,
 )
@@ -49,7 +49,7 @@ def run_foreground(settings: Settings, *, dagster: bool, say: Say) -> None:
         except AlreadyRunningError:
             say(_wait_for_other(settings, dagster))
             return
-        except StopRequested:
+        except StopRequestedError:
             pass
         except ServiceEndedError as error:
             stack.stop(error)
@@ -142,7 +142,7 @@ def stop(settings: Settings) -> list[str]:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """What runs, as `taxi status --json` prints it."""
+    """Return what runs, as `taxi status --json` prints it."""
     current = state.read(settings.data_dir)
     supervised = current is not None and current.supervised()
     phase = current.phase if current is not None and supervised else "stopped"

@@ -1,29 +1,30 @@
-"""Where alerts go: a webhook in Slack's format, and e-mail by SMTP; `taxi_assets.defs.alerts.sensor` says what."""
+"""The resource that sends alerts: by a webhook in Slack's format, and by e-mail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dagster import ConfigurableResource
+import dagster as dg
 from pydantic import Field
 
 from taxi_assets.errors import ServiceUnavailableError
-from taxi_assets.notifications.smtp import SmtpServer, addresses, mail_message
+from taxi_assets.mail_settings import SmtpServer, addresses
+from taxi_assets.notifications.smtp import connect, mail_message
 
 Channel = Literal["webhook", "email"]
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A message to people: a line that says what happened, sentences that say why, and a page to open."""
+    """A message to people: what happened in one line, the reasons in sentences, and a page to open."""
 
     title: str
     text: str
     link: str | None = None
 
 
-class Notifier(ConfigurableResource):  # type: ignore[type-arg]
-    """Sends alerts. All addresses may hold secrets: pass them as `EnvVar`; nothing here repeats one."""
+class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Send alerts. Addresses may hold secrets: pass them as `EnvVar`. No log line or error repeats one."""
 
     webhook: str | None = Field(default=None, repr=False, description="URL of an incoming webhook, as Slack's")
     smtp_url: str | None = Field(default=None, repr=False, description="smtp:// or smtps://user:password@host:port")
@@ -32,7 +33,7 @@ class Notifier(ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def channels(self) -> list[Channel]:
-        """Where an alert is to go; empty if nothing is set."""
+        """Return the channels that are set up; empty if none is."""
         wanted: list[tuple[Channel, bool]] = [
             ("webhook", bool(self.webhook)),
             ("email", bool(self.smtp_url and self.email)),
@@ -43,7 +44,7 @@ class Notifier(ConfigurableResource):  # type: ignore[type-arg]
         """Send the alert once.
 
         Raises:
-            ServiceUnavailableError: it was not taken; says why without the address.
+            ServiceUnavailableError: It was not accepted. The text gives the reason without the address.
         """
         if channel == "webhook":
             self._post(alert)
@@ -69,7 +70,7 @@ class Notifier(ConfigurableResource):  # type: ignore[type-arg]
         try:
             server = SmtpServer.parse(self.smtp_url or "")
             recipients = addresses(self.email or "")
-            with server.connect(self.timeout_seconds) as connection:
+            with connect(server, self.timeout_seconds) as connection:
                 refused = connection.send_message(
                     mail_message(alert.title, [alert.text, alert.link], server.sender, recipients)
                 )
@@ -83,7 +84,7 @@ class Notifier(ConfigurableResource):  # type: ignore[type-arg]
 
 
 def slack_message(alert: Alert) -> Mapping[str, str]:
-    """The alert as the body that Slack's incoming webhooks and their likes take."""
+    """Return the alert as the body that Slack's incoming webhooks and their likes take."""
     link = f"\n<{alert.link}|Open it in Dagster>" if alert.link else ""
     return {"text": f"*{_escaped(alert.title)}*\n{_escaped(alert.text)}{link}"}
 

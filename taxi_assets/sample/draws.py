@@ -33,7 +33,7 @@ class Block:
     csv_nulls: dict[str, Bools]  # empty in the CSV, filled in the Parquet
 
     def null_of(self, field: str, *, csv: bool) -> Bools | None:
-        """The rows in which a field is null; None when it has a value in every row."""
+        """Return the rows in which a field is null; None when it has a value in every row."""
         if csv and field in self.csv_nulls:
             return self.csv_nulls[field]
         return self.nulls.get(field)
@@ -50,12 +50,12 @@ def pick(rng: np.random.Generator, table: Ints, count: int) -> Ints:
 
 
 def chance(rng: np.random.Generator, share: float, count: int) -> Bools:
-    """True for that share of `count` rows, to a millionth."""
+    """Return a mask that is true for that share of `count` rows, to a millionth."""
     return rng.integers(0, 1_000_000, count, dtype=np.int32) < round(share * 1_000_000)
 
 
 def weighted(weights: dict[int, float]) -> Ints:
-    """A table in which each key stands as often as its weight says."""
+    """Return a table in which each key stands as often as its weight says."""
     ends = [round(end / sum(weights.values()) * _TABLE) for end in accumulate(weights.values())]
     counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     return np.repeat(np.array(list(weights), dtype=np.int64), counts)
@@ -63,13 +63,13 @@ def weighted(weights: dict[int, float]) -> Ints:
 
 @lru_cache
 def normal(scale: int) -> Ints:
-    """A table of the normal distribution around 0."""
+    """Return a table of the normal distribution around 0."""
     return np.array([round(scale * z) for z in _quantiles()], dtype=np.int64)
 
 
 @lru_cache
 def lognormal(median: int, sigma: float) -> Ints:
-    """A table of the log-normal distribution; `sigma` is that of the logarithm."""
+    """Return a table of the log-normal distribution; `sigma` is that of the logarithm."""
     return np.array([round(median * math.exp(sigma * z)) for z in _quantiles()], dtype=np.int64)
 
 
@@ -104,7 +104,7 @@ def _hour_ends(month: date) -> npt.NDArray[np.float64]:
 
 
 def pickups(rng: np.random.Generator, month: date, progress: npt.NDArray[np.float64]) -> Ints:
-    """Times for rows that stand at `progress` (0 to 1) of the file: rising, but shuffled within the half hour."""
+    """Return rising times, shuffled within the half hour, for rows at `progress` (0 to 1) of the file."""
     ends = _hour_ends(month)
     hour = np.minimum(np.searchsorted(ends, progress, side="right") - 1, len(ends) - 2)
     within = (progress - ends[hour]) / (ends[hour + 1] - ends[hour])

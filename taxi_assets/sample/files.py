@@ -69,7 +69,7 @@ def default_rows(dataset: str, month: date) -> int:
 
 
 def published_format(dataset: str, month: date) -> str:
-    """The format in which a month is found: `csv.gz` up to 2021-07, as mirrored, and `parquet` after.
+    """Return the format in which a month is found: `csv.gz` up to 2021-07, as mirrored, and `parquet` after.
 
     Raises:
         SettingsError: the dataset is unknown or has no such month.
@@ -78,7 +78,7 @@ def published_format(dataset: str, month: date) -> str:
 
 
 def sample_file_name(dataset: str, month: date, file_format: str | None = None) -> str:
-    """The file's name as published, `green_tripdata_2020-04.csv.gz`.
+    """Return the file's name as published, `green_tripdata_2020-04.csv.gz`.
 
     Raises:
         SettingsError: dataset, month or format is unknown.
@@ -88,7 +88,7 @@ def sample_file_name(dataset: str, month: date, file_format: str | None = None) 
 
 
 def sample_fingerprint(dataset: str, month: date, rows: int, file_format: str) -> str:
-    """A short token that is another one whenever the file's bytes would be others; fit to be an ETag.
+    """Return a short token that is another one whenever the file's bytes would be others; fit to be an ETag.
 
     Raises:
         SettingsError: dataset, month, rows or format is not allowed.
@@ -186,7 +186,7 @@ def write_sample(
     path = folder / sample_file_name(dataset, month, file_format)
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{path.name}.{secrets.token_hex(4)}.part"
-    blocks = _blocks(dataset, month, rows, progress or (lambda written: None))
+    blocks = _blocks(dataset, month, rows, progress or (lambda _: None))
     try:
         if file_format == "parquet":
             _write_parquet(partial, parquet_layout(dataset, month), blocks)
@@ -227,7 +227,7 @@ def _opened(path: Path, compress: bool) -> Iterator[Any]:
 
 
 def _csv_lines(layout: CsvLayout, block: Block, quote: str) -> memoryview:
-    """The block's rows as text, without the first quote and what follows the last field."""
+    """Return the block's rows as text, without the first quote and what follows the last field."""
     columns = [_csv_column(layout, block, name) for name in layout.fields]
     lines = pc.binary_join_element_wise(*columns, f"{quote},{quote}", null_handling="replace", null_replacement="")
     all_lines = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
@@ -354,7 +354,7 @@ def _table(style: str) -> pa.Array:
 
 
 def _text(values: Ints, style: str, null: Bools | None) -> pa.Array:
-    """The numbers as text, null where `null` says so."""
+    """Return the numbers as text, null where `null` says so."""
     if style == "time":
         return pa.array(values, pa.timestamp("s"), mask=null).cast(pa.string())
     low, high, write = STYLES[style].low, STYLES[style].high, STYLES[style].write

@@ -36,9 +36,9 @@ UBER, LYFT, VIA, JUNO = 3, 5, 4, 2
 
 
 def _for_hire_trips(
-    rng: np.random.Generator, dataset: str, month: date, first: int, count: int, rows: int
+    rng: np.random.Generator, month: date, first: int, count: int, rows: int
 ) -> tuple[dict[str, Ints], Ints, Ints]:
-    """Times and zones, the distance in thousandths of a mile and the seconds."""
+    """Return times and zones, the distance in thousandths of a mile and the seconds."""
     progress, _ = progress_of(0.0, first, count, rows)
     pickup = pickups(rng, month, progress)
     pu = pick(rng, zone_table(5, 0.5), count)
@@ -52,9 +52,9 @@ def _for_hire_trips(
     return {"pickup": pickup, "dropoff": pickup + seconds, "pu": pu, "do": do}, miles, seconds
 
 
-def fhv_block(rng: np.random.Generator, dataset: str, month: date, first: int, count: int, rows: int) -> Block:
+def fhv_block(rng: np.random.Generator, _dataset: str, month: date, first: int, count: int, rows: int) -> Block:
     """Rows `first` to `first + count` of an fhv file of `rows` rows."""
-    values, _, _ = _for_hire_trips(rng, dataset, month, first, count, rows)
+    values, _, _ = _for_hire_trips(rng, month, first, count, rows)
     base = pick(rng, _BASES, count)
     large = np.isin(base, _LARGE_BASES)
     by_minute = ~large & chance(rng, 0.4, count)
@@ -79,9 +79,9 @@ def fhv_block(rng: np.random.Generator, dataset: str, month: date, first: int, c
     return Block(values, nulls, {})
 
 
-def fhvhv_block(rng: np.random.Generator, dataset: str, month: date, first: int, count: int, rows: int) -> Block:
+def fhvhv_block(rng: np.random.Generator, _dataset: str, month: date, first: int, count: int, rows: int) -> Block:
     """Rows `first` to `first + count` of an fhvhv file of `rows` rows."""
-    values, miles, seconds = _for_hire_trips(rng, dataset, month, first, count, rows)
+    values, miles, seconds = _for_hire_trips(rng, month, first, count, rows)
     small = {VIA: 2.0, JUNO: 3.0} if month < date(2019, 12, 1) else {VIA: 1.0} if month.year < 2022 else {}
     licence = pick(rng, weighted({UBER: 72.0, LYFT: 25.0} | small), count)
     uber = licence == UBER

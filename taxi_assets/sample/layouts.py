@@ -244,10 +244,10 @@ PARQUET_LAYOUTS: Mapping[str, tuple[ParquetLayout, ...]] = {
 
 
 def csv_layout(dataset: str, month: date) -> CsvLayout:
-    """The CSV layout in force in a month; after 2021-07, when the CSVs end, the last one."""
+    """Return the CSV layout in force in a month; after 2021-07, when the CSVs end, the last one."""
     return [layout for layout in CSV_LAYOUTS[dataset] if layout.since <= month][-1]
 
 
 def parquet_layout(dataset: str, month: date) -> ParquetLayout:
-    """The Parquet layout in force in a month."""
+    """Return the Parquet layout in force in a month."""
     return [layout for layout in PARQUET_LAYOUTS[dataset] if layout.since <= month][-1]

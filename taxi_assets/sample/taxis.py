@@ -113,7 +113,7 @@ _SHADOW_MONTHS = (date(2020, 3, 1), date(2020, 12, 1))
 
 
 def tariff_of(month: date) -> Tariff:
-    """The fare rules of a month."""
+    """Return the fare rules of a month."""
     return [tariff for tariff in _TARIFFS if tariff.since <= month][-1]
 
 

@@ -137,7 +137,7 @@ def positions() -> tuple[Ints, Ints]:
 
 
 def write_zone_lookup(folder: Path) -> Path:
-    """A zone lookup in TLC's format with all ids and made-up names; returns its path."""
+    """Write a zone lookup in TLC's format with all ids and made-up names, and return its path."""
     path = folder / "taxi_zone_lookup.csv"
     lines = ['"LocationID","Borough","Zone","service_zone"']
     lines += [f'{zone},"Sample borough {zone % 5 + 1}","Sample zone {zone}","Boro Zone"' for zone in range(1, 264)]

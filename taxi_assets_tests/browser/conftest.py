@@ -56,7 +56,7 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 @pytest.fixture(scope="package")
 def launched(ui: Ui, browser: Browser) -> Ui:
-    """Return the UI after a month, a month with a bad file and a backfill of three were launched in it, and have ended."""
+    """Return the UI after a month, a bad month and a backfill of three were launched in it and ended."""
     for partitions, button in (
         (GOOD[-1].isoformat(), "Launch 1 run"),
         (BAD.isoformat(), "Launch 1 run"),

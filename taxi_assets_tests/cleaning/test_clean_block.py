@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from taxi_assets.cleaning.clean_block import REJECTED_SCHEMA, CleanBlock, clean_block, rejected_batch
+from taxi_assets.cleaning.clean_block import CleanBlock, clean_block, rejected_batch
 from taxi_assets.cleaning.reading import Block, open_raw
 from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.contract.schemas import REJECTED_SCHEMA
 from taxi_assets.sample.files import write_sample
 
 GREEN = DATASETS["green"]
@@ -22,7 +23,7 @@ GOOD: dict[str, Any] = {"pickup_datetime": NINE, "dropoff_datetime": TEN, "passe
 
 
 def block_of(*rows: dict[str, Any], torn: tuple[int, ...] = (), unreadable: tuple[int, ...] = ()) -> Block:
-    """A block whose torn lines stand at those positions between the rows."""
+    """Return a block whose torn lines stand at those positions between the rows."""
     schema = pa.schema([(c.name, c.type) for c in GREEN.schema.published])
     batch = pa.RecordBatch.from_pylist([GOOD | row for row in rows], schema)
     count = len(rows) + len(torn)

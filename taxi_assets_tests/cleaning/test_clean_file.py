@@ -10,9 +10,9 @@ import pytest
 
 from taxi_assets.cleaning import clean_file as cleaner
 from taxi_assets.cleaning import reading
-from taxi_assets.cleaning.clean_block import REJECTED_SCHEMA
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.manifest import Manifest
+from taxi_assets.contract.schemas import REJECTED_SCHEMA
 from taxi_assets.errors import ContractError, SettingsError
 
 FHV = DATASETS["fhv"]

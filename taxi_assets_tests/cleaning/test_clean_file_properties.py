@@ -43,7 +43,7 @@ def cleaned(made: Made, folder: Path, ending: str, **sizes: int) -> tuple[list[d
 
 
 def check(made: Made, ending: str) -> list[dict[str, Any]]:
-    """What holds for every file; gives the rejected rows."""
+    """Check what holds for every file, and return the rejected rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kept, rejected, manifest = cleaned(made, folder, ending)

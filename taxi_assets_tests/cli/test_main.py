@@ -19,7 +19,7 @@ CLEARED += ("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "PGHOST", "PGPORT
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder without a `.env`, and an environment without settings."""
+    """Return a working folder without a `.env`, and an environment without settings."""
     monkeypatch.chdir(tmp_path)
     for name in CLEARED:
         # Set before it is removed, so that what a `.env` adds during the test is undone after it.
@@ -85,11 +85,13 @@ def test_env_for_the_embedded_services() -> None:
     found = values({"TAXI_DATA_DIR": "/d", "TAXI_GCS_PORT": "19023", "PATH": "/usr/bin"})
     assert found["STORAGE_EMULATOR_HOST"] == "http://127.0.0.1:19023"
     assert found["TAXI_GCS_PORT"] == "19023"
-    assert "TAXI_UI_PORT" not in found and "TAXI_SOURCE" not in found
+    assert "TAXI_UI_PORT" not in found
+    assert "TAXI_SOURCE" not in found
     assert found["DAGSTER_POSTGRES_URL"].startswith("postgresql+psycopg2://")
     assert (found["PGHOST"], found["PGUSER"], found["PGDATABASE"]) == ("/d/run", "postgres", "taxi")
     path = found["PATH"].split(os.pathsep)
-    assert path[1] == "/usr/bin" and path[2].endswith("/pginstall18/bin")
+    assert path[1] == "/usr/bin"
+    assert path[2].endswith("/pginstall18/bin")
 
 
 def test_env_evaluated_twice_is_the_same() -> None:

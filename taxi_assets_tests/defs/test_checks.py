@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dagster import AssetCheckResult, AssetCheckSeverity
 
 from taxi_assets.cleaning.clean_file import clean_file
 from taxi_assets.contract.datasets import DATASETS
@@ -18,7 +18,7 @@ from taxi_assets.resources.lake import LakeObject
 
 FHV = DATASETS["fhv"]
 APRIL = date(2020, 4, 1)
-ERROR, WARN = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 class Month:
@@ -30,7 +30,7 @@ class Month:
         raw.write_text("\n".join(["dispatching_base_num,pickup_datetime,PULocationID", *rows, "torn"]))
         self.kept, self.rejected, self.manifest = clean_file(raw, FHV, APRIL, folder)
 
-    def check(self, name: str, **changes: Any) -> AssetCheckResult:
+    def check(self, name: str, **changes: Any) -> dg.AssetCheckResult:
         results = checks.check_clean_month(FHV, self.kept, self.rejected, replace(self.manifest, **changes))
         [result] = [result for result in results if result.check_name == name]
         return result

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from dagster import AssetKey, AssetSpec, Definitions, MonthlyPartitionsDefinition
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.build import build_definitions
@@ -49,12 +49,12 @@ print(len(list(defs.resolve_all_asset_specs())), sorted(heavy & set(sys.modules)
 
 
 @pytest.fixture(scope="module", params=["local", "cloud"])
-def definitions(request: pytest.FixtureRequest) -> Definitions:
+def definitions(request: pytest.FixtureRequest) -> dg.Definitions:
     return build_definitions(Settings.from_environment({"TAXI_ENV": request.param}))
 
 
-def spec_of(definitions: Definitions, *path: str) -> AssetSpec:
-    [spec] = [spec for spec in definitions.resolve_all_asset_specs() if spec.key == AssetKey(path)]
+def spec_of(definitions: dg.Definitions, *path: str) -> dg.AssetSpec:
+    [spec] = [spec for spec in definitions.resolve_all_asset_specs() if spec.key == dg.AssetKey(path)]
     return spec
 
 
@@ -75,24 +75,26 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
     assert "Warning" not in done.stderr
 
 
-def test_definitions_are_sound(definitions: Definitions):
-    Definitions.validate_loadable(definitions)
+def test_definitions_are_sound(definitions: dg.Definitions):
+    dg.Definitions.validate_loadable(definitions)
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL_MONTHS)
-def test_every_dataset_has_its_five_assets(definitions: Definitions, dataset: str, name: str):
+def test_every_dataset_has_its_five_assets(definitions: dg.Definitions, dataset: str, name: str):
     upstream, pool, kinds = ASSETS[name]
     spec = spec_of(definitions, dataset, name)
-    assert [dep.asset_key.path for dep in spec.deps] == ([[dataset, upstream] if upstream else ["tlc", f"{dataset}_file"]])
+    assert [dep.asset_key.path for dep in spec.deps] == (
+        [[dataset, upstream] if upstream else ["tlc", f"{dataset}_file"]]
+    )
     assert spec.group_name == dataset
     assert spec.kinds == kinds
     assert definitions.resolve_assets_def(spec.key).op.pool == pool
-    assert isinstance(spec.partitions_def, MonthlyPartitionsDefinition)
+    assert isinstance(spec.partitions_def, dg.MonthlyPartitionsDefinition)
     assert spec.partitions_def.get_first_partition_key() == FIRST_MONTHS[dataset]
     assert spec.code_version
 
 
-def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions: Definitions):
+def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions: dg.Definitions):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
     operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
     assert keys == {*ALL_MONTHS, ("zones",)} | operations | {("tlc", f"{d}_file") for d in FIRST_MONTHS}
@@ -100,7 +102,7 @@ def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions:
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL_MONTHS)
-def test_descriptions_say_what_a_row_is_and_what_a_rerun_does(definitions: Definitions, dataset: str, name: str):
+def test_descriptions_say_what_a_row_is_and_what_a_rerun_does(definitions: dg.Definitions, dataset: str, name: str):
     description = spec_of(definitions, dataset, name).description or ""
     assert description.startswith(DATASETS[dataset].title)
     assert "rerun" in description
@@ -113,7 +115,7 @@ def test_descriptions_say_what_a_row_is_and_what_a_rerun_does(definitions: Defin
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL_MONTHS)
-def test_columns_are_told_where_there_are_any(definitions: Definitions, dataset: str, name: str):
+def test_columns_are_told_where_there_are_any(definitions: dg.Definitions, dataset: str, name: str):
     schema = spec_of(definitions, dataset, name).metadata.get("dagster/column_schema")
     if name == "raw_file":
         assert schema is None
@@ -123,7 +125,7 @@ def test_columns_are_told_where_there_are_any(definitions: Definitions, dataset:
 
 
 @pytest.mark.parametrize("dataset", FIRST_MONTHS)
-def test_what_stops_a_month(definitions: Definitions, dataset: str):
+def test_what_stops_a_month(definitions: dg.Definitions, dataset: str):
     blocking = {
         name: {s.name for s in definitions.resolve_assets_def([dataset, name]).check_specs if s.blocking}
         for name in BLOCKING
@@ -132,7 +134,7 @@ def test_what_stops_a_month(definitions: Definitions, dataset: str):
 
 
 @pytest.mark.parametrize("dataset", FIRST_MONTHS)
-def test_a_job_takes_one_month_through_all_five_assets(definitions: Definitions, dataset: str):
+def test_a_job_takes_one_month_through_all_five_assets(definitions: dg.Definitions, dataset: str):
     job = definitions.resolve_job_def(f"{dataset}_month_job")
     assert {tuple(key.path) for key in job.asset_layer.executable_asset_keys} == {(dataset, name) for name in ASSETS}
     assert job.partitions_def is not None
@@ -141,7 +143,7 @@ def test_a_job_takes_one_month_through_all_five_assets(definitions: Definitions,
 
 
 @pytest.mark.parametrize("dataset", FIRST_MONTHS)
-def test_newer_months_come_first_in_the_queue(definitions: Definitions, dataset: str):
+def test_newer_months_come_first_in_the_queue(definitions: dg.Definitions, dataset: str):
     job = definitions.resolve_job_def(f"{dataset}_month_job")
     keys = ["2019-12-01", "2020-01-01", "2024-05-01"]
     priorities = [int(job.get_tags_for_partition_key(key, None)["dagster/priority"]) for key in keys]
@@ -159,7 +161,7 @@ def test_what_starts_runs_is_on_in_the_cloud_and_off_on_a_laptop(env: str):
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL_MONTHS)
-def test_passing_faults_are_retried_with_patience(definitions: Definitions, dataset: str, name: str):
+def test_passing_faults_are_retried_with_patience(definitions: dg.Definitions, dataset: str, name: str):
     policy = definitions.resolve_assets_def([dataset, name]).op.retry_policy
     assert policy is not None
     assert policy.max_retries >= 2

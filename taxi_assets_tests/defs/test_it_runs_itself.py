@@ -10,11 +10,10 @@ from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from dagster import DagsterRun, DagsterRunStatus
 
-from taxi_assets.defs.ingestion.polling import is_overdue, last_ended
-from taxi_assets.defs.ingestion.sensors import NEW_YORK
+from taxi_assets.defs.ingestion.polling import NEW_YORK, is_overdue, last_ended
 from taxi_assets.months import month_text, months_before
 from taxi_assets.sample.files import write_sample
 from taxi_assets.settings import Settings
@@ -27,7 +26,7 @@ ROWS = 300
 # dequeue_num_workers in dagster.yaml.
 LAUNCHES_AT_ONCE = 2
 TODAY = datetime.now(NEW_YORK).date()
-DONE = DagsterRunStatus.SUCCESS
+DONE = dg.DagsterRunStatus.SUCCESS
 
 
 class Town:
@@ -50,7 +49,7 @@ class Town:
         return sum(seen.method == "HEAD" for seen in self.server.requests_of(path))
 
     def loads(self, dataset: str) -> Counter[str]:
-        """The months of all runs of the dataset's job that ended well."""
+        """Return the months of all runs of the dataset's job that ended well."""
         runs = self.dagster.runs(f"{dataset}_month_job")
         return Counter(run.tags["dagster/partition"][:7] for run in runs if run.status is DONE)
 
@@ -131,17 +130,18 @@ def test_what_is_published_is_loaded_once_and_who_must_know_is_told(town: Town):
     assert Counter(text.splitlines()[0].strip("*") for text in town.hook.texts) == expected
     assert Counter(message["Subject"] for message in town.mail.messages) == expected
     [alert] = [text for text in town.hook.texts if first in text]
-    assert "green/raw_file: " in alert and "sent no usable file" in alert
+    assert "green/raw_file: " in alert
+    assert "sent no usable file" in alert
     assert f"<http://ui.example.org/runs/{failed[0].run_id}|" in alert
 
 
-def kill_a_run(dagster: Orchestra, job: str) -> DagsterRun:
+def kill_a_run(dagster: Orchestra, job: str) -> dg.DagsterRun:
     """End the process of a run that is under way by SIGKILL; the run."""
-    killed: list[DagsterRun] = []
+    killed: list[dg.DagsterRun] = []
 
     def kill() -> bool:
         for run in dagster.runs(job):
-            if run.status is DagsterRunStatus.STARTED and (pid := dagster.pid_of(run)):
+            if run.status is dg.DagsterRunStatus.STARTED and (pid := dagster.pid_of(run)):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed.append(run)
@@ -177,7 +177,8 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     runs = dagster.runs(job)
     assert town.loads("yellow") == Counter(map(month_text, months))
     lost = [run.run_id for run in runs if run.status is not DONE]
-    assert running.run_id in lost and len(lost) <= 1 + LAUNCHES_AT_ONCE
+    assert running.run_id in lost
+    assert len(lost) <= 1 + LAUNCHES_AT_ONCE
     assert len(runs) == 36 + len(lost)
     # Of what waits, the newest month is taken: so it is with all that began after the last was requested.
     records = [dagster.instance.get_run_record_by_id(run.run_id) for run in runs if run.parent_run_id is None]

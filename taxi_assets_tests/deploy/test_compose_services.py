@@ -1,7 +1,7 @@
 """docker-compose.yaml without Docker: its services run as processes and carry a month to the warehouse."""
 
+import dagster as dg
 import psycopg
-from dagster import DagsterRun, DagsterRunStatus
 
 from taxi_assets.local import processes
 from taxi_assets_tests.support.deployment import Deployment
@@ -41,17 +41,19 @@ def test_month_reaches_the_warehouse_even_if_the_code_server_is_killed_on_the_wa
     )
     assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
     killed = answer["launchRun"]["run"]["runId"]
-    wait_for(lambda: deployment.status(killed) is DagsterRunStatus.STARTED, "the run")
+    wait_for(lambda: deployment.status(killed) is dg.DagsterRunStatus.STARTED, "the run")
     # It runs in the code server's session: this ends both, as the end of a container would.
     deployment.kill("code")
     deployment.start("code")
-    wait_for(lambda: deployment.status(killed) is DagsterRunStatus.FAILURE, "the end of the killed run")
+    wait_for(lambda: deployment.status(killed) is dg.DagsterRunStatus.FAILURE, "the end of the killed run")
 
-    def retries() -> list[DagsterRun]:
+    def retries() -> list[dg.DagsterRun]:
         return [run for run in deployment.instance.get_runs() if run.parent_run_id == killed]
 
     wait_for(lambda: bool(retries()) and retries()[0].is_finished, "its retry")
-    assert [run.status for run in retries()] == [DagsterRunStatus.SUCCESS], processes.tail(deployment.log("code"), 30)
+    assert [run.status for run in retries()] == [dg.DagsterRunStatus.SUCCESS], processes.tail(
+        deployment.log("code"), 30
+    )
     # In the code server's folders: it ran there, and the webserver finds its output in the volume they share.
     assert list((deployment.folder / "taxi" / "cache").rglob("green_trips_2020-04.parquet"))
     assert list((deployment.folder / "dagster").rglob("*.err"))

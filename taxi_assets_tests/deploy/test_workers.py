@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+import dagster as dg
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
-from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
 from taxi_assets.local import processes
 from taxi_assets.runtime.queues import QUEUES
@@ -119,14 +119,14 @@ def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_k
     ]
 
     # No run began anew; a step on each of the two was tried again, and each took some to their end.
-    ended = deployment.instance.get_runs(RunsFilter(job_name="green_month_job", tags={"dagster/partition": MONTHS}))
-    assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * len(MONTHS)
+    ended = deployment.instance.get_runs(dg.RunsFilter(job_name="green_month_job", tags={"dagster/partition": MONTHS}))
+    assert [run.status for run in ended] == [dg.DagsterRunStatus.SUCCESS] * len(MONTHS)
     took: Counter[str] = Counter()
     lost = []
     for run in ended:
         for record in deployment.instance.all_logs(run.run_id):
             event = record.dagster_event
-            if event is not None and event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
+            if event is not None and event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
                 lost.append(event.step_retry_data.error.message)
             elif event is not None and "Celery worker" in (
                 event.engine_event_data.metadata if event.is_engine_event else {}

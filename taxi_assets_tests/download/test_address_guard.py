@@ -32,7 +32,7 @@ def test_kinds_of_addresses(kind: str, addresses: str) -> None:
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[FileServer]:
-    """A server at 127.0.0.1 that has the file."""
+    """Return a server at 127.0.0.1 that has the file."""
     with serve(tmp_path / "private") as server:
         server.put(NAME, DATA)
         yield server
@@ -40,7 +40,7 @@ def private(tmp_path: Path) -> Iterator[FileServer]:
 
 @pytest.fixture
 def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """A server at 127.0.0.2, which stands for a public address: no other is at hand."""
+    """Return a server at 127.0.0.2, which stands for a public address: no other is at hand."""
     monkeypatch.setattr(
         address_guard, "classify", lambda address: "public" if address == "127.0.0.2" else classify(address)
     )
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names resolve to: one address after another, and the last one from then on."""
+    """Return what names resolve to: one address after another, and the last one from then on."""
     known: dict[str, list[str]] = {}
     asked = socket.getaddrinfo
 
@@ -75,7 +75,8 @@ def test_a_private_address_is_asked_only_if_allowed(private: FileServer, folder:
         download(url, folder, retry=FAST, allow_private=False)
     with pytest.raises(SourceError, match=said):
         probe(url, FAST, allow_private=False)
-    assert private.seen == [] and names(folder) == []
+    assert private.seen == []
+    assert names(folder) == []
     assert_whole(download(url, folder, retry=FAST, allow_private=True), folder)
 
 
@@ -118,7 +119,8 @@ def test_a_redirect_from_a_public_address_to_a_private_one_is_never_followed(
     public.always(f"/again/{NAME}", Fault(redirect=private.url(f"/{NAME}")))
     with pytest.raises(SourceError, match=r"redirects from a public address to the private one 127\.0\.0\.1"):
         download(public.url("/moved.csv.gz"), folder, retry=FAST, allow_private=allow_private)
-    assert private.seen == [] and names(folder) == []
+    assert private.seen == []
+    assert names(folder) == []
 
 
 def test_redirects_between_private_addresses_and_to_public_ones_are_followed_if_allowed(
@@ -128,7 +130,8 @@ def test_redirects_between_private_addresses_and_to_public_ones_are_followed_if_
     private.always("/b.csv.gz", Fault(redirect=public.url(f"/{NAME}")))
     for path in ("/a.csv.gz", "/b.csv.gz"):
         raw = download(private.url(path), folder, retry=FAST, allow_private=True)
-        assert raw.path is not None and raw.path.read_bytes() == DATA
+        assert raw.path is not None
+        assert raw.path.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("allow_private", [True, False])

@@ -40,10 +40,12 @@ def test_a_file_arrives_whole_under_its_published_name(server: FileServer, folde
     assert_whole(raw, folder)
     assert (raw.file_name, raw.attempts, raw.resumed_bytes) == (NAME, 1, 0)
     assert raw.fingerprint.url == server.url(f"/{NAME}")
-    assert raw.fingerprint.etag and raw.fingerprint.last_modified
+    assert raw.fingerprint.etag
+    assert raw.fingerprint.last_modified
     assert calls == [(len(DATA), len(DATA))]
     sent = server.seen[0].headers
-    assert sent["Accept-Encoding"] == "identity" and sent["User-Agent"].startswith("taxi-assets/")
+    assert sent["Accept-Encoding"] == "identity"
+    assert sent["User-Agent"].startswith("taxi-assets/")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,8 @@ def test_a_source_that_does_not_deliver_is_named_with_the_reason(
     server.always(f"/{NAME}", fault)
     with pytest.raises(SourceUnavailableError) as caught:
         download(server.url(f"/{NAME}"), folder, retry=IMPATIENT)
-    assert says in str(caught.value) and "asked 2 times" in str(caught.value)
+    assert says in str(caught.value)
+    assert "asked 2 times" in str(caught.value)
     assert len(server.requests_of(f"/{NAME}")) == 2
     assert NAME not in names(folder)
     server.always(f"/{NAME}", Fault())
@@ -193,7 +196,8 @@ def test_lasting_statuses_are_not_asked_again(
     server.always(f"/{NAME}", Fault(status=status))
     with pytest.raises(error, match=f"HTTP {status}"):
         download(server.url(f"/{NAME}"), folder, retry=FAST)
-    assert len(server.seen) == 1 and names(folder) == []
+    assert len(server.seen) == 1
+    assert names(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,8 @@ def test_what_is_not_the_file_never_replaces_a_good_one(server: FileServer, fold
     server.always(f"/{NAME}", Fault(body=body))
     with pytest.raises(BadFileError):
         download(url, folder, retry=FAST)
-    assert names(folder) == [NAME] and (folder / NAME).read_bytes() == DATA
+    assert names(folder) == [NAME]
+    assert (folder / NAME).read_bytes() == DATA
 
 
 def test_a_broken_part_is_removed_when_the_source_no_longer_has_the_file(server: FileServer, folder: Path) -> None:
@@ -226,4 +231,5 @@ def test_a_file_larger_than_any_month_is_refused(
     server.always(f"/{NAME}", fault)
     with pytest.raises(BadFileError, match=f"sends [0-9]+ bytes or more where at most {HALF} were expected"):
         download(server.url(f"/{NAME}"), folder, retry=FAST)
-    assert names(folder) == [] and len(server.requests_of(f"/{NAME}")) == 1
+    assert names(folder) == []
+    assert len(server.requests_of(f"/{NAME}")) == 1

@@ -51,7 +51,8 @@ def test_a_local_file_is_copied_checked_and_compared(tmp_path: Path, folder: Pat
     assert_whole(raw, folder)
     status = source.stat()
     assert raw.fingerprint.etag == f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
-    assert raw.fingerprint == probe(url) and calls == [(len(DATA), len(DATA))]
+    assert raw.fingerprint == probe(url)
+    assert calls == [(len(DATA), len(DATA))]
     assert download(url, folder, [raw.fingerprint], ONCE).not_modified
     os.utime(source, ns=(1, 1))
     assert_whole(download(url, folder, [raw.fingerprint], ONCE), folder)
@@ -142,8 +143,10 @@ def test_secrets_are_sent_and_never_shown(
         shown = repr(download(url, folder, retry=IMPATIENT))
     except Exception as error:
         shown = "".join(traceback.format_exception(error))
-    assert server.url(f"/{NAME}") in shown and "hush" not in shown + caplog.text
-    assert server.seen[0].headers["Authorization"] == "Basic bWU6aHVzaCE=" and server.seen[0].query == "sig=hush"
+    assert server.url(f"/{NAME}") in shown
+    assert "hush" not in shown + caplog.text
+    assert server.seen[0].headers["Authorization"] == "Basic bWU6aHVzaCE="
+    assert server.seen[0].query == "sig=hush"
     leftovers = [path for path in folder.iterdir() if path.suffix == ".json"]
     assert all("hush" not in path.read_text() for path in leftovers)
 
@@ -184,7 +187,8 @@ def test_a_disk_that_fills_up_is_named_and_given_its_space_back(
             download(url, folder, retry=FAST)
     finally:
         os.close(full)
-    assert names(folder) == [NAME] and (folder / NAME).read_bytes() == DATA
+    assert names(folder) == [NAME]
+    assert (folder / NAME).read_bytes() == DATA
 
 
 def test_a_real_full_disk(server: FileServer, tmp_path: Path) -> None:
@@ -202,15 +206,18 @@ def test_a_real_full_disk(server: FileServer, tmp_path: Path) -> None:
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", f"{command}; ls {mount}"], cwd=ROOT, capture_output=True, text=True, timeout=20
     )
-    assert "DiskFullError: The disk of" in done.stderr and "bytes are free" in done.stderr, done.stderr
+    assert "DiskFullError: The disk of" in done.stderr, done.stderr
+    assert "bytes are free" in done.stderr, done.stderr
     assert done.stdout == ""
 
 
 def test_looking_reads_only_headers(server: FileServer) -> None:
     found = probe(server.url(f"/{NAME}"), FAST)
     assert (found.bytes, [seen.method for seen in server.seen]) == (len(DATA), ["HEAD"])
-    assert found.etag and Fingerprint.from_metadata(found.to_metadata()) == found
-    assert Fingerprint.from_metadata({"other": "x"}) is None and Fingerprint.from_metadata(None) is None
+    assert found.etag
+    assert Fingerprint.from_metadata(found.to_metadata()) == found
+    assert Fingerprint.from_metadata({"other": "x"}) is None
+    assert Fingerprint.from_metadata(None) is None
     server.always("/none.csv", Fault(status=403))
     with pytest.raises(ForbiddenError):
         probe(server.url("/none.csv"), FAST)

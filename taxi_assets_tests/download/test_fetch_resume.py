@@ -44,7 +44,8 @@ def test_a_broken_transfer_resumes_in_the_same_call(server: FileServer, folder: 
     assert_whole(raw, folder)
     assert (raw.attempts, raw.resumed_bytes) == (2, HALF)
     second = server.seen[1]
-    assert second.status == 206 and second.headers["Range"] == f"bytes={HALF}-"
+    assert second.status == 206
+    assert second.headers["Range"] == f"bytes={HALF}-"
     assert second.headers["If-Range"] == (raw.fingerprint.etag or raw.fingerprint.last_modified)
 
 
@@ -56,7 +57,8 @@ def test_a_server_that_cannot_continue_sends_it_all(server: FileServer, folder: 
     server.plan(f"/{NAME}", Fault(cut_after=HALF), then)
     raw = download(server.url(f"/{NAME}"), folder, retry=FAST)
     assert_whole(raw, folder)
-    assert raw.resumed_bytes == 0 and server.seen[-1].status == 200
+    assert raw.resumed_bytes == 0
+    assert server.seen[-1].status == 200
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_from_zero(server: FileServer, folder: Path) -> None:
@@ -68,7 +70,8 @@ def test_a_file_that_changed_meanwhile_is_fetched_from_zero(server: FileServer, 
     server.put(NAME, other)
     raw = download(url, folder, retry=FAST)
     assert_whole(raw, folder, other)
-    assert raw.resumed_bytes == 0 and "Range" in server.seen[1].headers
+    assert raw.resumed_bytes == 0
+    assert "Range" in server.seen[1].headers
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,8 @@ def test_a_part_of_another_source_or_boot_or_without_sidecar_is_not_used(server:
         sidecar.write_text(json.dumps(noted) if noted else "{torn")
         raw = download(server.url(f"/{NAME}"), folder, retry=ONCE)
         assert_whole(raw, folder)
-        assert raw.resumed_bytes == 0 and "Range" not in server.seen[-1].headers
+        assert raw.resumed_bytes == 0
+        assert "Range" not in server.seen[-1].headers
 
     broken(lambda noted: noted.update(url=server.url(f"/mirror/{NAME}")))
     broken(lambda noted: noted.update(boot="another"))
@@ -138,8 +142,10 @@ def test_a_killed_process_leaves_what_a_new_one_resumes(server: FileServer, fold
     with start(server.url(f"/{NAME}"), folder) as second:
         output, errors = second.communicate(timeout=HANG_SECONDS)
     assert output.split() == [SHA, str(HALF)], errors
-    assert server.seen[-1].status == 206 and server.seen[-1].headers["Range"] == f"bytes={HALF}-"
-    assert (folder / NAME).read_bytes() == DATA and names(folder) == [NAME]
+    assert server.seen[-1].status == 206
+    assert server.seen[-1].headers["Range"] == f"bytes={HALF}-"
+    assert (folder / NAME).read_bytes() == DATA
+    assert names(folder) == [NAME]
 
 
 # --- Two at once ----------------------------------------------------------------------------------

@@ -93,8 +93,11 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path, name: str, data
     with pytest.raises(BadFileError) as caught:
         check_file(written(tmp_path, name, data))
     message = str(caught.value)
-    assert says in message and message.startswith(name) and message.endswith(".")
-    assert len(message) < 400 and message.isprintable()
+    assert says in message
+    assert message.startswith(name)
+    assert message.endswith(".")
+    assert len(message) < 400
+    assert message.isprintable()
 
 
 def test_the_published_name_counts_not_the_part_files(tmp_path: Path) -> None:
@@ -130,10 +133,12 @@ def test_any_flipped_bit_in_a_gzip_is_refused(tmp_path: Path, at: int, bit: int)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), name=st.sampled_from(["a.csv", "a.csv.gz", "a.parquet"]))
 def test_any_bytes_pass_or_are_refused_and_nothing_else(tmp_path: Path, data: bytes, name: str) -> None:
+    path, error = written(tmp_path, name, data), None
     try:
-        assert check_file(written(tmp_path, name, data)) == name[2:]
-    except BadFileError as error:
-        assert str(error).isprintable()
+        found = check_file(path)
+    except BadFileError as refusal:
+        error = str(refusal)
+    assert error.isprintable() if error is not None else found == name[2:]
 
 
 def test_a_gzip_bomb_is_stopped(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import psycopg
-from dagster import AssetKey, DagsterInstance, materialize
 from psycopg import sql
 
 from taxi_assets.contract.datasets import DATASETS
@@ -26,7 +26,7 @@ PASSWORDS = {"POSTGRES_PASSWORD": "w4rehouse", "WAREHOUSE_READER_PASSWORD": "re4
 
 
 def documented(tool: str, service: str) -> list[str]:
-    """The words of the command in the page for that service, from the tool's name on."""
+    """Return the words of the command in the page for that service, from the tool's name on."""
     text = (PROJECT_ROOT / "docs" / "recovery.md").read_text()
     [line] = re.findall(rf"^\$ docker compose exec -T {service} ({tool} .+?) [<>] ", text, re.MULTILINE)
     return shlex.split(line)
@@ -56,12 +56,12 @@ def database_of(url: str) -> str:
 
 
 def test_warehouse_and_history_come_back_as_they_were(
-    services: Settings, world: World, dagster_home: DagsterInstance, tmp_path: Path
+    services: Settings, world: World, dagster_home: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     run_sql(world.postgres_url, PROJECT_ROOT / "deploy" / "postgres" / "roles.sql", PASSWORDS)
     url = world.postgres_url.replace("postgres@", "taxi_loader@")
     world = replace(world, resources=world.resources | {"postgres": PostgresWarehouse(url=url)})
-    result = materialize(
+    result = dg.materialize(
         build_assets(DATASETS["green"]),
         partition_key=MONTH.isoformat(),
         resources=world.resources,
@@ -79,14 +79,15 @@ def test_warehouse_and_history_come_back_as_they_were(
                 " pg_get_userbyid((SELECT relowner FROM pg_class WHERE oid = 'taxi.green_trips'::regclass))"
             ).fetchall()
             steps = connection.execute("SELECT * FROM taxi.migrations").fetchall()
-        with DagsterInstance.get() as instance:
+        with dg.DagsterInstance.get() as instance:
             run = instance.get_run_by_id(result.run_id)
             events = [record.timestamp for record in instance.all_logs(result.run_id)]
-            months = instance.get_materialized_partitions(AssetKey(["green", "postgres_table"]))
+            months = instance.get_materialized_partitions(dg.AssetKey(["green", "postgres_table"]))
         return rows, rights, steps, world.postgres.loaded_manifests(DATASETS["green"]), run, events, months
 
     before = held()
-    assert len(before[0]) > 2900 and before[1] == [(True, False, False, "taxi_loader")]
+    assert len(before[0]) > 2900
+    assert before[1] == [(True, False, False, "taxi_loader")]
     history = database_of(os.environ["DAGSTER_POSTGRES_URL"])
     for service, database in {"dagster-postgres": history, "warehouse-postgres": database_of(url)}.items():
         dump = tmp_path / f"{service}.dump"

@@ -142,11 +142,13 @@ def test_data_outlives_a_stop_and_a_kill(place: Place) -> None:
     assert first.returncode == 0, first.stderr
     assert all(any(line.startswith(f"✓ {name} ") for line in first.stdout.splitlines()) for name in EMBEDDED)
     found = place.status()
-    assert found["running"] and found["ui"] is None
+    assert found["running"]
+    assert found["ui"] is None
     assert {name for name, entry in found["services"].items() if entry["state"] == "running"} == set(EMBEDDED)
     assert listeners(psutil.Process(found["supervisor_pid"])) <= LOOPBACK_ONLY
     second = place.taxi("up", "--detach", "--no-dagster")
-    assert second.returncode == 0 and "Already running" in second.stdout
+    assert second.returncode == 0
+    assert "Already running" in second.stdout
     assert place.pids() == {name: found["services"][name]["pid"] for name in EMBEDDED}
 
     env = place.env()
@@ -157,7 +159,8 @@ def test_data_outlives_a_stop_and_a_kill(place: Place) -> None:
     client.query_and_wait("CREATE TABLE taxi.kept AS SELECT 7 AS n", wait_timeout=HANG_SECONDS)
 
     stopped = place.taxi("down")
-    assert stopped.returncode == 0 and "postgres" in stopped.stdout
+    assert stopped.returncode == 0
+    assert "postgres" in stopped.stdout
     assert not place.status()["running"]
     assert "Nothing is running" in place.taxi("down").stdout
 
@@ -213,7 +216,8 @@ def test_postgres_recovers_after_it_was_killed_amid_work(place: Place) -> None:
     os.kill(place.pids()["postgres"], signal.SIGKILL)
     out, err = foreground.communicate(timeout=HANG_SECONDS)
     assert foreground.returncode == 1
-    assert err.startswith("taxi: postgres ended with exit code -9 at ") and err.count("\n") == 1
+    assert err.startswith("taxi: postgres ended with exit code -9 at ")
+    assert err.count("\n") == 1
     # The end of its log, where what its own processes say of its death follows.
     assert re.search("ready to accept connections|unexpected postmaster exit", out)
     place.up()
@@ -228,9 +232,11 @@ def test_ctrl_c_stops_all_and_is_no_failure(place: Place) -> None:
     os.killpg(foreground.pid, signal.SIGINT)
     out, err = foreground.communicate(timeout=HANG_SECONDS)
     assert (foreground.returncode, err) == (0, "")
-    assert "Stopped." in out and gone(pids)
+    assert "Stopped." in out
+    assert gone(pids)
     log = (place.data_dir / "logs" / "postgres.log").read_text()
-    assert "received fast shutdown request" in log and "database system is shut down" in log
+    assert "received fast shutdown request" in log
+    assert "database system is shut down" in log
 
 
 def test_two_ups_at_once_make_one_stack(place: Place) -> None:
@@ -250,7 +256,7 @@ def _is_supervisor_of(pid: int, place: Place) -> bool:
 
 
 def test_runs_of_a_killed_stack_are_settled(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dagster import DagsterInstance, DagsterRunStatus
+    import dagster as dg
     from dagster._core.test_utils import create_run_for_test
 
     from taxi_assets.runtime import orphaned_runs as runs
@@ -261,17 +267,17 @@ def test_runs_of_a_killed_stack_are_settled(place: Place, monkeypatch: pytest.Mo
         assert not runs.in_progress(url)
         for name, value in stack.env.items():
             monkeypatch.setenv(name, value)
-        with DagsterInstance.get() as instance:
-            for status in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING, DagsterRunStatus.NOT_STARTED):
+        with dg.DagsterInstance.get() as instance:
+            for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.NOT_STARTED):
                 create_run_for_test(instance, job_name=status.value.lower(), status=status)
             assert runs.in_progress(url)
             runs.settle(runs.in_progress(url), "The local stack")
             assert not runs.in_progress(url)
             found = {run.job_name: run for run in instance.get_runs()}
-            assert found["started"].status is DagsterRunStatus.FAILURE
+            assert found["started"].status is dg.DagsterRunStatus.FAILURE
             assert found["started"].tags["dagster/will_retry"] == "true"
-            assert found["canceling"].status is DagsterRunStatus.CANCELED
-            assert found["not_started"].status is DagsterRunStatus.NOT_STARTED
+            assert found["canceling"].status is dg.DagsterRunStatus.CANCELED
+            assert found["not_started"].status is dg.DagsterRunStatus.NOT_STARTED
 
 
 @pytest.mark.skipif(importlib.util.find_spec("taxi_assets.definitions") is None, reason="no definitions yet")
@@ -285,7 +291,8 @@ def test_dagster_answers_on_loopback_only(place: Place) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", int(place.variables["TAXI_UI_PORT"]), timeout=HANG_SECONDS)
     connection.request("GET", "/")
     answer = connection.getresponse()
-    assert answer.status == 200 and b"Dagster" in answer.read()
+    assert answer.status == 200
+    assert b"Dagster" in answer.read()
     assert listeners(psutil.Process(found["supervisor_pid"])) <= LOOPBACK_ONLY
     assert place.taxi("down").returncode == 0
     written = {path.name for path in PROJECT_ROOT.iterdir()} & {"storage", "history", "schedules", ".telemetry", ".nux"}

@@ -26,7 +26,7 @@ def test_an_upload_goes_on_where_it_broke_and_not_elsewhere(world: World):
     assert session is not None
 
     def send(start: int, end: int) -> requests.Response:
-        """The bytes from start to end, or without any the question how many have come."""
+        """Return the bytes from start to end, or without any the question how many have come."""
         part = f"{start}-{end - 1}" if end > start else "*"
         headers = {"Content-Range": f"bytes {part}/{len(DATA)}"}
         return requests.put(session, DATA[start:end], headers=headers, timeout=30)

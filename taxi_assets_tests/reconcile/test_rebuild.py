@@ -5,10 +5,10 @@ import os
 from datetime import date
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from dagster import materialize
 from psycopg import sql
 
 from taxi_assets.cli.main import cli
@@ -27,12 +27,12 @@ def filled(services: Any, tmp_path_factory: pytest.TempPathFactory) -> World:
     world = make_world(services, tmp_path_factory.mktemp("rebuild"))
     for dataset, month in MONTHS:
         assert world.run(dataset, month).success
-    assert materialize([build_zones()], resources=world.resources, instance=instance()).success
+    assert dg.materialize([build_zones()], resources=world.resources, instance=instance()).success
     return world
 
 
 def taxi(world: World, *arguments: str) -> Result:
-    """The command, with that world's environment and no other."""
+    """Run the command with that world's environment and no other."""
     settings = world.settings
     environment = {name: None for name in os.environ if name.startswith(("TAXI_", "DAGSTER_", "PG"))} | {
         "TAXI_DATA_DIR": str(settings.data_dir),
@@ -78,7 +78,8 @@ def test_database_that_was_dropped_holds_the_same_rows_again(filled: World) -> N
     assert contents(filled) == before
     trips = before["green_trips"][0] + before["yellow_trips"][0]
     assert f"4 loaded with {trips + 265:,} rows, 0 equal already, 0 failed." in done.output
-    assert "green 2020-04 in PostgreSQL: " in done.output and "zones in PostgreSQL: 265 rows loaded" in done.output
+    assert "green 2020-04 in PostgreSQL: " in done.output
+    assert "zones in PostgreSQL: 265 rows loaded" in done.output
     # A rebuild passes through the disk and does not fill it; the months' rows are there, and PostgreSQL has no more.
     assert not list(filled.lake.local_path("clean/green").rglob("*.parquet"))
 
@@ -98,10 +99,12 @@ def test_what_equals_the_lake_is_left_and_what_does_not_is_loaded(filled: World)
     done = taxi(filled, "rebuild", "green")
     assert done.exit_code == 0, done.output
     assert "green 2019-05 in PostgreSQL: equals the lake" in done.output
-    assert "1 loaded with" in done.output and "3 equal already" in done.output
+    assert "1 loaded with" in done.output
+    assert "3 equal already" in done.output
     totals = filled.totals("green", date(2020, 4, 1))
     assert totals["postgres"] == totals["lake"]
-    assert "zones" not in done.output and "yellow" not in done.output
+    assert "zones" not in done.output
+    assert "yellow" not in done.output
     forced = taxi(filled, "rebuild", "green", "2020-01..2020-12", "--postgres", "--force")
     assert (forced.exit_code, forced.output.count("loaded with"), forced.output.count("2019")) == (0, 1, 0)
 
@@ -116,7 +119,8 @@ def test_month_that_cannot_be_loaded_is_said_and_the_others_are_loaded(filled: W
     finally:
         filled.lake._bucket.blob(name).delete()
     assert done.exit_code == 1
-    assert "green 2018-01 in PostgreSQL: failed: gs://" in done.output and "overwritten by hand" in done.output
+    assert "green 2018-01 in PostgreSQL: failed: gs://" in done.output
+    assert "overwritten by hand" in done.output
     assert "2 equal already, 1 failed; mend what is named and run it again." in done.output
 
 
@@ -128,7 +132,8 @@ def test_lake_that_is_empty_is_said(world: World) -> None:
 def test_database_that_does_not_answer_ends_in_one_sentence(filled: World) -> None:
     done = taxi(World(filled.settings, {}, "postgresql://nobody@127.0.0.1:1/none"), "rebuild", "green", "--postgres")
     assert done.exit_code == 1
-    assert done.output.startswith("taxi: PostgreSQL does not answer at") and done.output.count("\n") == 1
+    assert done.output.startswith("taxi: PostgreSQL does not answer at")
+    assert done.output.count("\n") == 1
 
 
 def test_migrate_says_what_it_did(world: World) -> None:

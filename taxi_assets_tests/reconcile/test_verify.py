@@ -9,10 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from dagster import DagsterInstance
 
 from taxi_assets.cli.main import cli
 from taxi_assets.contract.datasets import DATASETS
@@ -37,7 +37,7 @@ for arguments in json.loads(sys.argv[1]):
 
 @pytest.fixture
 def shell(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody who works in this world, as `taxi env` makes it."""
+    """Return the environment of somebody who works in this world, as `taxi env` makes it."""
     settings = world.settings
     variables = {
         "TAXI_DATA_DIR": str(settings.data_dir),
@@ -88,14 +88,15 @@ def spoil(world: World) -> None:
 
 
 def test_what_differs_is_found_and_the_named_command_mends_it(
-    world: World, shell: dict[str, str], dagster_home: DagsterInstance
+    world: World, shell: dict[str, str], dagster_home: dg.DagsterInstance
 ):
     assert taxi("verify").exit_code == 0
     for month in (APRIL, MAY, JUNE):
         assert world.run("green", month).success
     done = taxi("verify")
     assert done.exit_code == 0, done.output
-    assert "✓ green: 3 months with " in done.stdout and "the same in BigQuery and PostgreSQL" in done.stdout
+    assert "✓ green: 3 months with " in done.stdout
+    assert "the same in BigQuery and PostgreSQL" in done.stdout
 
     rows = {month: world.postgres.month_totals(GREEN, month).rows for month in (APRIL, MAY, JUNE)}
     spoil(world)
@@ -105,7 +106,8 @@ def test_what_differs_is_found_and_the_named_command_mends_it(
         (month.isoformat(), place) for month in (APRIL, MAY, JUNE) for place in ("BigQuery", "PostgreSQL")
     }
     fewer = differences["2020-04-01", "PostgreSQL"]
-    assert f"rows {rows[APRIL] - 1:,}" in fewer["found"] and f"rows {rows[APRIL]:,}" in fewer["expected"]
+    assert f"rows {rows[APRIL] - 1:,}" in fewer["found"]
+    assert f"rows {rows[APRIL]:,}" in fewer["expected"]
     assert "cents of tip_amount" in differences["2020-05-01", "PostgreSQL"]["found"]
     assert "rows" not in differences["2020-05-01", "PostgreSQL"]["found"]
     assert differences["2020-06-01", "PostgreSQL"]["found"] == "rows 0"
@@ -116,7 +118,8 @@ def test_what_differs_is_found_and_the_named_command_mends_it(
     # Only the months that were asked for; the table says the same in words.
     assert len(found("green", "2020-04..2020-05")["datasets"][0]["differences"]) == 4
     done = taxi("verify", "2020-06")
-    assert done.exit_code == 1 and done.stdout.count("    rerun     dagster asset materialize") == 2
+    assert done.exit_code == 1
+    assert done.stdout.count("    rerun     dagster asset materialize") == 2
 
     commands = [shlex.split(entry["command"]) for entry in green["differences"]]
     assert {command[0] for command in commands} == {"dagster"}
@@ -147,7 +150,8 @@ def test_a_month_that_only_a_sink_or_only_somebody_has(world: World, shell: dict
     assert lines.count("expected  no rows, as the lake has no such month") == 2
     assert "green 2020-05 in the lake" in lines
     whole = "rerun     dagster asset materialize --select group:green --partition 2020-0{}-01"
-    assert lines.count(whole.format(4)) == 2 and lines.count(whole.format(5)) == 1
+    assert lines.count(whole.format(4)) == 2
+    assert lines.count(whole.format(5)) == 1
     for month in (APRIL, MAY):
         assert world.run("green", month).success
     assert taxi("verify").exit_code == 0
@@ -157,7 +161,8 @@ def test_a_sink_that_is_down_does_not_hide_the_other(world: World):
     assert world.run("green", APRIL).success
     down = changed(world.postgres, url="postgresql://u@127.0.0.1:1/d")
     report = verify(GREEN, world.lake, [world.bigquery, down])
-    assert not report.equal and not report.differences
+    assert not report.equal
+    assert not report.differences
     assert "PostgreSQL does not answer" in report.unasked["PostgreSQL"]
     empty = changed(world.bigquery, dataset="not_there")
     report = verify(GREEN, world.lake, [empty, world.postgres])
@@ -175,4 +180,5 @@ def test_a_sink_that_is_down_does_not_hide_the_other(world: World):
 def test_what_cannot_be_verified_is_told(shell: dict[str, str], arguments: list[str], sentence: str):
     done = taxi("verify", *arguments)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert sentence in done.stderr and done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

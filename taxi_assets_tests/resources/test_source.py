@@ -56,7 +56,8 @@ def test_the_first_template_that_has_the_month_delivers(server: FileServer, fold
     server.put(AT_MIRROR[1:], DATA)
     both = source(server, OTHER, MIRROR)
     raw = both.fetch("green", MONTH, folder)
-    assert raw.path == folder / "green_tripdata_2020-04.csv.gz" and raw.path.read_bytes() == DATA
+    assert raw.path == folder / "green_tripdata_2020-04.csv.gz"
+    assert raw.path.read_bytes() == DATA
     assert raw.fingerprint.url == server.url(AT_MIRROR)
     assert [seen.path for seen in server.seen] == [AT_OTHER, AT_MIRROR]
     assert both.fetch("green", MONTH, folder, [raw.fingerprint]).not_modified
@@ -117,7 +118,8 @@ def test_the_error_that_may_pass_wins(
     with pytest.raises(error, match=says) as caught:
         source(server, OTHER, MIRROR).fetch("green", MONTH, folder)
     assert "None of 2 sources delivered green 2020-04." in str(caught.value)
-    assert not isinstance(caught.value, NotPublishedError) and list(folder.iterdir()) == []
+    assert not isinstance(caught.value, NotPublishedError)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_full_disk_is_not_tried_again_elsewhere(
@@ -150,8 +152,10 @@ def test_secrets_are_not_shown(server: FileServer, folder: Path, status: int, ca
     except TaxiError as error:
         shown = "".join(traceback.format_exception(error))
     shown += repr(secretive) + str(secretive) + secretive.describe() + secretive.describe("green", MONTH) + caplog.text
-    assert "hush" not in shown and server.url(AT_MIRROR) in shown
-    assert "hush" in server.seen[0].query and "Authorization" in server.seen[0].headers
+    assert "hush" not in shown
+    assert server.url(AT_MIRROR) in shown
+    assert "hush" in server.seen[0].query
+    assert "Authorization" in server.seen[0].headers
 
 
 def test_an_asset_uses_it_with_the_address_from_the_environment(
@@ -183,12 +187,15 @@ def test_an_asset_uses_it_with_the_address_from_the_environment(
 )
 def test_a_sample_month_is_made_once(folder: Path, dataset: str, month: date, name: str) -> None:
     sample = SourceResource(templates="sample", sample=SampleFiles(), sample_rows=300)
-    assert sample.is_sample and sample.describe() == "sample made on this machine (not TLC data)"
+    assert sample.is_sample
+    assert sample.describe() == "sample made on this machine (not TLC data)"
     calls: list[tuple[int, int | None]] = []
     raw = sample.fetch(dataset, month, folder, progress=lambda *call: calls.append(call))
-    assert raw.path == folder / name and raw.path.stat().st_size == raw.bytes
+    assert raw.path == folder / name
+    assert raw.path.stat().st_size == raw.bytes
     assert calls == [(raw.bytes, raw.bytes)]
-    assert raw.fingerprint.url == f"sample:{dataset}/{month:%Y-%m}" and raw.fingerprint.etag
+    assert raw.fingerprint.url == f"sample:{dataset}/{month:%Y-%m}"
+    assert raw.fingerprint.etag
     assert [path.name for path in folder.iterdir()] == [name]
     again = sample.fetch(dataset, month, folder, [raw.fingerprint])
     assert (again.not_modified, again.path, again.fingerprint) == (True, None, raw.fingerprint)
@@ -196,7 +203,8 @@ def test_a_sample_month_is_made_once(folder: Path, dataset: str, month: date, na
     larger = SourceResource(templates="sample", sample=SampleFiles(), sample_rows=301).fetch(
         dataset, month, folder, [raw.fingerprint]
     )
-    assert not larger.not_modified and larger.sha256 != raw.sha256
+    assert not larger.not_modified
+    assert larger.sha256 != raw.sha256
 
 
 def test_what_a_killed_sample_left_is_cleared(folder: Path) -> None:

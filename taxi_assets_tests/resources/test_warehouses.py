@@ -7,10 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from dagster import DagsterInstance
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.manifest import Manifest, Totals
@@ -135,7 +135,7 @@ def test_a_month_is_replaced_whole(world: World, server: FileServer):
 
 
 def test_a_month_is_not_loaded_again_from_the_same_object_while_its_totals_are_right(world: World):
-    home = DagsterInstance.ephemeral()
+    home = dg.DagsterInstance.ephemeral()
 
     def loads(**run_config: Any) -> list[bool]:
         result = world.run("green", APRIL, home=home, **run_config)
@@ -153,7 +153,7 @@ def test_a_month_is_not_loaded_again_from_the_same_object_while_its_totals_are_r
     ops = {f"green__{name}": {"config": {"force": True}} for name in NAMES}
     assert loads(run_config={"ops": ops}) == [True, True]
     # Another machine's Dagster, which does not know what was loaded.
-    home = DagsterInstance.ephemeral()
+    home = dg.DagsterInstance.ephemeral()
     assert loads() == [True, True]
 
 

@@ -3,14 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
-from dagster import DagsterInstance
+import dagster as dg
 from dagster._core.launcher import DefaultRunLauncher
 
 from taxi_assets.runtime.launcher import WatchfulRunLauncher
 from taxi_assets.runtime.queues import QUEUES
 
 
-def test_two_first_launches_at_once_enter_each_pool_once(dagster_home: DagsterInstance):
+def test_two_first_launches_at_once_enter_each_pool_once(dagster_home: dg.DagsterInstance):
     launcher = dagster_home.run_launcher
     assert isinstance(launcher, WatchfulRunLauncher)
     assert not dagster_home.event_log_storage.get_concurrency_keys()

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
-from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 from taxi_assets.cli.operate import datasets_table
@@ -26,22 +26,24 @@ from taxi_assets_tests.support.waiting import HANG_SECONDS
 ALL = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
 
 
-def materialized(instance: DagsterInstance, dataset: str, month: str, *names: str) -> None:
+def materialized(instance: dg.DagsterInstance, dataset: str, month: str, *names: str) -> None:
     for name in names:
-        event = AssetMaterialization(AssetKey([dataset, name]), partition=f"{month}-01")
+        event = dg.AssetMaterialization(dg.AssetKey([dataset, name]), partition=f"{month}-01")
         instance.report_runless_asset_event(event)
 
 
-def ran(instance: DagsterInstance, job: str, month: str, status: DagsterRunStatus, assets: Sequence[str] = ()) -> None:
-    selection = frozenset(AssetKey(asset.split("/")) for asset in assets) or None
+def ran(
+    instance: dg.DagsterInstance, job: str, month: str, status: dg.DagsterRunStatus, assets: Sequence[str] = ()
+) -> None:
+    selection = frozenset(dg.AssetKey(asset.split("/")) for asset in assets) or None
     tags = {"dagster/partition": f"{month}-01"}
     create_run_for_test(instance, job_name=job, status=status, tags=tags, asset_selection=selection)
 
 
-def reconciled(instance: DagsterInstance, dataset: str, **lists: str) -> None:
+def reconciled(instance: dg.DagsterInstance, dataset: str, **lists: str) -> None:
     metadata = {PUBLISHED: "none", LOADED: "none", TO_REPAIR: "none"} | lists
     instance.report_runless_asset_event(
-        AssetMaterialization(AssetKey(reconciliation_key(dataset)), metadata=dict(metadata))
+        dg.AssetMaterialization(dg.AssetKey(reconciliation_key(dataset)), metadata=dict(metadata))
     )
 
 
@@ -51,8 +53,8 @@ def lines(world: World) -> dict[str, Any]:
     return found
 
 
-def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: DagsterInstance):
-    failure, success = DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS
+def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: dg.DagsterInstance):
+    failure, success = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
     empty = {"loaded": 0, "missing": [], "failed": [], "behind": None, "newest_loaded": None}
     assert lines(world)["fhv"] == empty | {"newest_published": None, "reconciled_at": None}
 
@@ -67,7 +69,8 @@ def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: Da
     green = found["green"]
     assert (green["loaded"], green["missing"], green["failed"]) == (1, ["2024-02"], ["2024-02"])
     assert (found["green"]["behind"], found["green"]["newest_published"]) == (1, "2024-02")
-    assert found["fhvhv"]["failed"] == ["2019-02"] and found["yellow"]["failed"] == []
+    assert found["fhvhv"]["failed"] == ["2019-02"]
+    assert found["yellow"]["failed"] == []
 
     # What the reconciliation saw at the source and in the places counts, until something newer is recorded.
     reconciled(dagster_home, "green", **{PUBLISHED: "2024-03, 2024-04", LOADED: "2023-12", TO_REPAIR: "2024-01"})
@@ -80,11 +83,12 @@ def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: Da
     assert (line["loaded"], line["newest_loaded"], line["behind"]) == (2, "2024-01", 3)
     text = datasets_table(lines(world))
     assert text.splitlines()[2].split() == ["green", "2", "3", "1", "3", "2024-01", "2024-04"]
-    assert "missing: green 2024-02, 2024-03, 2024-04" in text and "failed: fhvhv 2019-02" in text
+    assert "missing: green 2024-02, 2024-03, 2024-04" in text
+    assert "failed: fhvhv 2019-02" in text
 
     # What was wiped in the UI is not loaded.
-    dagster_home.wipe_assets([AssetKey(["green", name]) for name in ALL])
-    dagster_home.wipe_assets([AssetKey(reconciliation_key("green"))])
+    dagster_home.wipe_assets([dg.AssetKey(["green", name]) for name in ALL])
+    dagster_home.wipe_assets([dg.AssetKey(reconciliation_key("green"))])
     assert lines(world)["green"]["loaded"] == 0
 
 
@@ -99,11 +103,11 @@ def test_a_database_that_is_not_there_is_told_at_once(services: Settings, tmp_pa
 
 
 def test_a_dataset_may_have_an_underscore_in_its_name(
-    world: World, dagster_home: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    world: World, dagster_home: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(load_status, "DATASETS", {"green_plus": DATASETS["green"], "green": DATASETS["green"]})
     materialized(dagster_home, "green_plus", "2024-01", *ALL)
-    ran(dagster_home, month_job_name("green_plus"), "2024-02", DagsterRunStatus.FAILURE)
+    ran(dagster_home, month_job_name("green_plus"), "2024-02", dg.DagsterRunStatus.FAILURE)
     reconciled(dagster_home, "green_plus", **{PUBLISHED: "2024-03"})
     found = lines(world)
     assert (found["green_plus"]["loaded"], found["green_plus"]["failed"]) == (1, ["2024-02"])

@@ -39,19 +39,19 @@ def month_of(path: Path) -> tuple[str, date]:
 
 
 def prolog(data: bytes) -> bytes:
-    """The header with its line end and the blank lines after it."""
+    """Return the header with its line end and the blank lines after it."""
     match = re.match(rb"[^\r\n]+[\r\n]+", data)
     assert match
     return match[0]
 
 
 def rows_of(data: bytes) -> list[bytes]:
-    """The data rows with their line ends; a last one that was cut off is left out."""
+    """Return the data rows with their line ends; a last one that was cut off is left out."""
     return [line for line in data[len(prolog(data)) :].splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def kind_of(field: str) -> str:
-    """What a field looks like, so that samples can be compared with real rows."""
+    """Return what a field looks like, so that samples can be compared with real rows."""
     for kind, pattern in (
         ("empty", r""),
         ("time", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"),

@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
 from psycopg import sql
 
 from taxi_assets.local import postgres, processes
@@ -134,12 +134,12 @@ class Deployment:
             run_sql(url, PROJECT_ROOT / "deploy" / "postgres" / script, self.config[service]["environment"])
 
     @functools.cached_property
-    def instance(self) -> DagsterInstance:
+    def instance(self) -> dg.DagsterInstance:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment("webserver").items():
                 if name.startswith("DAGSTER_"):
                     patch.setenv(name, value)
-            return DagsterInstance.from_config(self._machine["DAGSTER_HOME"])
+            return dg.DagsterInstance.from_config(self._machine["DAGSTER_HOME"])
 
     def start(self, name: str) -> None:
         command = [self.here(word, name) for word in self.config[name]["command"]]
@@ -190,7 +190,7 @@ class Deployment:
             os.killpg(self.children[name].pid, signal.SIGKILL)
         self.children[name].wait(5)
 
-    def status(self, run_id: str) -> DagsterRunStatus:
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         return run.status

@@ -34,7 +34,8 @@ def names(folder: Path) -> list[str]:
 
 
 def assert_whole(raw: RawFile, folder: Path, data: bytes = DATA) -> None:
-    assert raw.path == folder / raw.file_name and not raw.not_modified
+    assert raw.path == folder / raw.file_name
+    assert not raw.not_modified
     assert raw.path.read_bytes() == data
     assert (raw.sha256, raw.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert raw.fingerprint.bytes == len(data)

@@ -9,7 +9,7 @@ from taxi_assets_tests.support.waiting import HANG_SECONDS
 
 
 def graphql(port: int, query: str, variables: dict[str, Any]) -> Any:
-    """The data of the answer of the webserver at that port of this machine."""
+    """Return the data of the answer of the webserver at that port of this machine."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=HANG_SECONDS)
     body = json.dumps({"query": query, "variables": variables})
     connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})

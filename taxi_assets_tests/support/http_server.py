@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(folder: Path, host: str = "127.0.0.1") -> Iterator[FileServer]:
-    """A server of that folder until the end of the block."""
+    """Serve that folder until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
     server = FileServer(folder, host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

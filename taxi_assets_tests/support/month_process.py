@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
 
-from dagster import RetryPolicy
+import dagster as dg
 
 from taxi_assets.cleaning import reading
 from taxi_assets.defs.assets import common
@@ -115,7 +115,7 @@ def _run(job: Job, log: str, barrier: Any) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    common.RETRIES = RetryPolicy(max_retries=3)
+    common.RETRIES = dg.RetryPolicy(max_retries=3)
     # A small file in several blocks, as a large one is.
     reading.BLOCK_BYTES = BLOCK_BYTES
     if job.point and barrier is None:

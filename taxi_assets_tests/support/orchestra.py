@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import psycopg
 import pytest
-from dagster import DagsterInstance, DagsterRun, RunsFilter
 
 from taxi_assets.defs.build import build_resources
 from taxi_assets.local import processes
@@ -80,12 +80,12 @@ class Orchestra:
         self.lake.get_client().create_bucket(self.lake.bucket)
 
     @functools.cached_property
-    def instance(self) -> DagsterInstance:
+    def instance(self) -> dg.DagsterInstance:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environ.items():
                 if name.startswith("DAGSTER_"):
                     patch.setenv(name, value)
-            return DagsterInstance.from_config(str(self.folder / "home"))
+            return dg.DagsterInstance.from_config(str(self.folder / "home"))
 
     def start(self, name: str) -> None:
         command = {
@@ -143,12 +143,12 @@ class Orchestra:
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return str(answer["backfillId"])
 
-    def runs(self, job: str) -> list[DagsterRun]:
-        """The job's runs, the oldest first."""
-        return list(reversed(self.instance.get_runs(RunsFilter(job_name=job))))
+    def runs(self, job: str) -> list[dg.DagsterRun]:
+        """Return the job's runs, the oldest first."""
+        return list(reversed(self.instance.get_runs(dg.RunsFilter(job_name=job))))
 
-    def pid_of(self, run: DagsterRun) -> int | None:
-        """The process of a run, by what it said when it began."""
+    def pid_of(self, run: dg.DagsterRun) -> int | None:
+        """Return the process of a run, by what it said when it began."""
         for entry in self.instance.all_logs(run.run_id):
             if entry.dagster_event and entry.dagster_event.is_engine_event:
                 pid = entry.dagster_event.engine_event_data.metadata.get("pid")

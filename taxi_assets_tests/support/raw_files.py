@@ -165,7 +165,7 @@ def make_csv(made: Made, random: Random, dirt: float) -> Made:
 
 
 def _spoil(fields: list[str], columns: list[Column], extra: int, line: Any, random: Random) -> bytes:
-    """The line, spoilt so that it must be unreadable."""
+    """Return the line, spoilt so that it must be unreadable."""
     kind = random.choice(("garbage", "short", "long", "quote", "latin", "return", "nul", "extra"))
     timed = next(i for i, c in enumerate(columns) if c.name == "pickup_datetime")
     texts = [i for i, c in enumerate(columns) if c.type == TEXT] or [timed]
@@ -213,34 +213,47 @@ def make_parquet(made: Made, random: Random, dirt: float) -> Made:
 def _array(column: Column, values: list[Any], random: Random, dirt: float) -> tuple[pa.Array, list[int]]:
     if all(value is None for value in values) and random.random() < 0.7:
         return pa.nulls(len(values)), []
-    spoilt: list[int] = []
     if column.type == TEXT or random.random() < 0.3:
-        texts = [None if v is None else _text(column, v, random) for v in values]
-        for index in range(len(texts)):
-            if column.type in GARBAGE and random.random() < dirt / 4:
-                texts[index] = random.choice(GARBAGE[column.type])
-                spoilt.append(index)
-        array = pa.array(texts, pa.string())
-        kinds = (pa.string(), pa.large_string(), pa.binary(), pa.string_view(), None)
-        kind = random.choice(kinds)
-        return (array.dictionary_encode() if kind is None else array.cast(kind)), spoilt
+        return _text_array(column, values, random, dirt)
     if column.type == INTEGER:
-        kind = random.choice((pa.int32(), pa.int64(), pa.float64(), pa.decimal128(12, 1)))
-        if kind == pa.decimal128(12, 1):
-            return pa.array([None if v is None else Decimal(v) for v in values], kind), []
-        if kind != pa.int32() and random.random() < dirt and values:
-            spoilt.append(random.randrange(len(values)))
-            values[spoilt[0]] = 1.5 if kind == pa.float64() else 2**31
-        return pa.array(values, pa.int64() if kind == pa.int32() else kind).cast(kind, safe=True), spoilt
+        return _integer_array(values, random, dirt)
     if column.type == NUMBER:
-        if random.random() < 0.3:
-            return pa.array([None if v is None else Decimal(str(v)) for v in values], pa.decimal128(12, 2)), []
-        if random.random() < dirt and values:
-            spoilt.append(random.randrange(len(values)))
-            values[spoilt[0]] = random.choice((float("nan"), float("inf"), -1e300))
-        return pa.array(values, NUMBER), spoilt
+        return _number_array(values, random, dirt)
     kind = random.choice(("s", "ms", "us", "ns", "UTC"))
     return pa.array(values, pa.timestamp("us", "UTC") if kind == "UTC" else pa.timestamp(kind)), []
+
+
+def _text_array(column: Column, values: list[Any], random: Random, dirt: float) -> tuple[pa.Array, list[int]]:
+    spoilt: list[int] = []
+    texts = [None if v is None else _text(column, v, random) for v in values]
+    for index in range(len(texts)):
+        if column.type in GARBAGE and random.random() < dirt / 4:
+            texts[index] = random.choice(GARBAGE[column.type])
+            spoilt.append(index)
+    array = pa.array(texts, pa.string())
+    kind = random.choice((pa.string(), pa.large_string(), pa.binary(), pa.string_view(), None))
+    return (array.dictionary_encode() if kind is None else array.cast(kind)), spoilt
+
+
+def _integer_array(values: list[Any], random: Random, dirt: float) -> tuple[pa.Array, list[int]]:
+    spoilt: list[int] = []
+    kind = random.choice((pa.int32(), pa.int64(), pa.float64(), pa.decimal128(12, 1)))
+    if kind == pa.decimal128(12, 1):
+        return pa.array([None if v is None else Decimal(v) for v in values], kind), []
+    if kind != pa.int32() and random.random() < dirt and values:
+        spoilt.append(random.randrange(len(values)))
+        values[spoilt[0]] = 1.5 if kind == pa.float64() else 2**31
+    return pa.array(values, pa.int64() if kind == pa.int32() else kind).cast(kind, safe=True), spoilt
+
+
+def _number_array(values: list[Any], random: Random, dirt: float) -> tuple[pa.Array, list[int]]:
+    spoilt: list[int] = []
+    if random.random() < 0.3:
+        return pa.array([None if v is None else Decimal(str(v)) for v in values], pa.decimal128(12, 2)), []
+    if random.random() < dirt and values:
+        spoilt.append(random.randrange(len(values)))
+        values[spoilt[0]] = random.choice((float("nan"), float("inf"), -1e300))
+    return pa.array(values, NUMBER), spoilt
 
 
 def write(made: Made, folder: Path, ending: str) -> Path:
@@ -250,5 +263,5 @@ def write(made: Made, folder: Path, ending: str) -> Path:
 
 
 def lines_of(data: bytes) -> Iterator[bytes]:
-    """The lines that are not blank, without their ends; the first is the header."""
+    """Return the lines that are not blank, without their ends; the first is the header."""
     return (line for line in (piece.rstrip(b"\r") for piece in data.split(b"\n")) if line)

@@ -65,7 +65,8 @@ class MailServer:
     def _login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=(data.login, data.password) == (b"user", b"s3cret"))
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    # aiosmtpd calls its hooks by the SMTP command.
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         if self.refusals:
             self.refusals -= 1
             return "451 come back later"
@@ -76,7 +77,7 @@ class MailServer:
 
 @contextmanager
 def webhook() -> Iterator[Webhook]:
-    """A running webhook."""
+    """Run a webhook."""
     server = Webhook()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -90,7 +91,7 @@ def webhook() -> Iterator[Webhook]:
 
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
-    """A running mail server."""
+    """Run a mail server."""
     server = MailServer()
     server.controller.start()
     try:

@@ -7,15 +7,15 @@ month's end is printed, with whether its run succeeded.
 import multiprocessing
 import sys
 
-from dagster import DagsterInstance, execute_job
+import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 
 def run(dataset: str, month: str) -> None:
-    with DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance:
         job = ReconstructableRepository.for_module("taxi_assets.definitions", "defs")
         tags = {"dagster/partition": month}
-        with execute_job(job.get_reconstructable_job(f"{dataset}_month_job"), instance, tags=tags) as result:
+        with dg.execute_job(job.get_reconstructable_job(f"{dataset}_month_job"), instance, tags=tags) as result:
             print(month, result.success, flush=True)
 
 

@@ -1,8 +1,9 @@
-"""What was alerted and what still has to be: the state of the alerts' sensor as plain values."""
+"""Which alerts were sent and which are pending: the state of the alerts sensor, as plain values."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from taxi_assets.errors import TaxiError
 from taxi_assets.notifications.notifier import Alert, Channel
@@ -15,35 +16,61 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class PendingAlert:
-    """An alert on its way: the channels that have not taken it yet, and when they are tried again."""
+    """An alert that is still to be sent: by which channels, after how many attempts, and not before when."""
 
     alert: Alert
-    left: tuple[Channel, ...]
+    channels: tuple[Channel, ...]
     attempts: int = 0
     not_before: float = 0.0
+
+    def to_values(self) -> dict[str, Any]:
+        """Return the alert as the cursor holds it."""
+        return {
+            "alert": vars(self.alert),
+            "left": self.channels,
+            "attempts": self.attempts,
+            "not_before": self.not_before,
+        }
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "PendingAlert":
+        """Return the alert that `to_values` made."""
+        alert, channels = Alert(**values["alert"]), tuple(values["left"])
+        return cls(alert, channels, int(values["attempts"]), float(values["not_before"]))
 
 
 @dataclass(frozen=True)
 class AlertState:
     """What the sensor keeps in its cursor.
 
-    `after` is the id of the last failure of a run that was looked at; `waiting` the failed runs that a retry may
-    take up again, with the time since when; `said` the conditions that were alerted and still hold.
+    Attributes:
+        after: Id of the last run failure that was read.
+        waiting: Failed runs that may be retried, with the time of their failure.
+        reported: Conditions that were alerted and still hold. The cursor keeps them as `said`, its name in
+            cursors of earlier versions.
+        outbox: Alerts that are still to be sent.
     """
 
     after: int
     waiting: Mapping[str, float] = field(default_factory=dict)
-    said: frozenset[str] = frozenset()
+    reported: frozenset[str] = frozenset()
     outbox: tuple[PendingAlert, ...] = ()
 
     def to_json(self) -> str:
-        """The cursor's text."""
-        data = {"version": _VERSION, **asdict(self), "waiting": dict(self.waiting), "said": sorted(self.said)}
-        return json.dumps(data)
+        """Return the cursor's text."""
+        return json.dumps(
+            {
+                "version": _VERSION,
+                "after": self.after,
+                "waiting": dict(self.waiting),
+                "said": sorted(self.reported),
+                "outbox": [pending.to_values() for pending in self.outbox],
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str | None) -> "AlertState | None":
-        """The ledger that a cursor holds; None for no cursor, or one that cannot be read."""
+        """Return the state that a cursor holds, or None if it is empty or cannot be read."""
         try:
             data = json.loads(text or "")
             if data["version"] != _VERSION:
@@ -51,13 +78,8 @@ class AlertState:
             return cls(
                 after=int(data["after"]),
                 waiting={str(run_id): float(since) for run_id, since in data["waiting"].items()},
-                said=frozenset(map(str, data["said"])),
-                outbox=tuple(
-                    PendingAlert(
-                        Alert(**one["alert"]), tuple(one["left"]), int(one["attempts"]), float(one["not_before"])
-                    )
-                    for one in data["outbox"]
-                ),
+                reported=frozenset(map(str, data["said"])),
+                outbox=tuple(map(PendingAlert.from_values, data["outbox"])),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -68,27 +90,35 @@ def deliver(
     send: Callable[[Channel, Alert], None],
     now: float,
     in_time: Callable[[], bool],
-    say: Callable[[str], None],
+    log_failure: Callable[[str], None],
 ) -> tuple[PendingAlert, ...]:
-    """Try each letter that is due once on each of its channels; what is left to try again, later each time.
+    """Send each alert that is due once by each of its channels, and return what is left to send.
 
-    A letter that nobody took after `MAX_ATTEMPTS` is given up; `say` is told of every failed attempt.
+    Pauses between attempts grow. After `MAX_ATTEMPTS` an alert is dropped. Each failed attempt is logged.
     """
     kept = []
-    for letter in outbox:
-        if letter.not_before > now or not in_time():
-            kept.append(letter)
+    for pending in outbox:
+        if pending.not_before > now or not in_time():
+            kept.append(pending)
             continue
-        failed = []
-        for channel in letter.left:
-            try:
-                send(channel, letter.alert)
-            except TaxiError as error:
-                failed.append(channel)
-                given_up = letter.attempts + 1 >= MAX_ATTEMPTS
-                what = "is given up" if given_up else "will be tried again"
-                say(f"Alert {letter.alert.title!r} by {channel} {what} after attempt {letter.attempts + 1}: {error}")
-        if failed and letter.attempts + 1 < MAX_ATTEMPTS:
-            pause = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**letter.attempts)
-            kept.append(replace(letter, left=tuple(failed), attempts=letter.attempts + 1, not_before=now + pause))
+        failed = tuple(c for c in pending.channels if not _is_sent(pending, c, send, log_failure))
+        if failed and pending.attempts + 1 < MAX_ATTEMPTS:
+            pause = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**pending.attempts)
+            kept.append(replace(pending, channels=failed, attempts=pending.attempts + 1, not_before=now + pause))
     return tuple(kept)
+
+
+def _is_sent(
+    pending: PendingAlert,
+    channel: Channel,
+    send: Callable[[Channel, Alert], None],
+    log_failure: Callable[[str], None],
+) -> bool:
+    try:
+        send(channel, pending.alert)
+    except TaxiError as error:
+        attempt = pending.attempts + 1
+        what = "is given up" if attempt >= MAX_ATTEMPTS else "will be tried again"
+        log_failure(f"Alert {pending.alert.title!r} by {channel} {what} after attempt {attempt}: {error}")
+        return False
+    return True

@@ -1,20 +1,25 @@
-"""Which months to ask the source for, what its result mean, and what is remembered: plain values, no network.
+"""When and for which months a sensor polls the source, and what it requests then: plain values, no network.
 
-Of the last `WINDOW_MONTHS` months those are wanted that are newer than the oldest one loaded among them, so that
-a gap in them is filled; where none is loaded, the newest published one. Older months are only asked for changes,
-and only those that are loaded: history is loaded by backfills, never by itself.
+The sensor requests every missing month of the last `WINDOW_MONTHS` that is newer than the oldest loaded one. If none
+is loaded, it requests only the newest published one. Older months are polled for changes, and only if they are
+loaded: history is loaded by backfills, never automatically.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from taxi_assets.download.fingerprint import Fingerprint
-from taxi_assets.errors import SettingsError
+from taxi_assets.download.http import ForbiddenError
+from taxi_assets.download.retries import RetrySettings
+from taxi_assets.errors import NotPublishedError, SettingsError, TaxiError
 from taxi_assets.months import month_text, months_before, parse_month
 
+NEW_YORK = ZoneInfo("America/New_York")
 WINDOW_MONTHS = 12
 # TLC publishes a month about two months after its end, late at times.
 LAG_MONTHS = 2
@@ -25,8 +30,31 @@ DOWN_AFTER = 2
 _VERSION = 1
 
 
+@dataclass(frozen=True)
+class PollingLimits:
+    """Limits of one tick: at most `months` requests, one every `pace_seconds`, the last started within `seconds`.
+
+    A tick must end within the minute that Dagster gives it. With 20 months twice an hour, all months of the longest
+    dataset, about 215, are polled within 14 hours, or within 6 if no new month is awaited.
+    """
+
+    interval_seconds: int = 1800
+    months: int = 20
+    seconds: float = 30.0
+    pace_seconds: float = 0.5
+    timeout_seconds: float = 10.0
+
+    @property
+    def retry(self) -> RetrySettings:
+        """Allow one attempt: the next tick is the next one."""
+        return RetrySettings(timeout_seconds=self.timeout_seconds, attempts=1)
+
+
+POLLING_LIMITS = PollingLimits()
+
+
 def last_ended(today: date) -> date:
-    """The newest month that can be published at all."""
+    """Return the newest month that can be published at all."""
     return months_before(today, 1)
 
 
@@ -36,7 +64,7 @@ def is_overdue(month: date, today: date) -> bool:
 
 
 def digest(fingerprint: Fingerprint) -> str:
-    """A short name of the content: the same for the same file, whatever address it came from."""
+    """Return a short name of the content: the same for the same file, whatever address it came from."""
     said = [fingerprint.etag.removeprefix("W/")] if fingerprint.etag else [fingerprint.last_modified, fingerprint.bytes]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
@@ -77,7 +105,7 @@ class SensorState:
         return self.failures >= DOWN_AFTER
 
     def to_json(self) -> str:
-        """The cursor's text."""
+        """Return the cursor's text."""
         return json.dumps(
             {
                 "version": _VERSION,
@@ -92,7 +120,7 @@ class SensorState:
 
     @classmethod
     def from_json(cls, text: str | None) -> "SensorState | None":
-        """The state that a cursor holds; None for no cursor, or one that cannot be read."""
+        """Return the state that a cursor holds, or None if it is empty or cannot be read."""
         try:
             data = json.loads(text or "")
             if data["version"] != _VERSION:
@@ -111,21 +139,30 @@ class SensorState:
 
 @dataclass(frozen=True)
 class PollPlan:
-    """The months to ask the source for, in this order: those wanted, newest first, then loaded ones in turn.
+    """The months to poll, in this order: wanted ones, newest first, then loaded ones in turn.
 
-    With `only_newest` nothing is loaded of the wanted ones, and the first that is published suffices.
+    With `only_newest`, none of the wanted months is loaded, and the first that is published suffices.
     """
 
     wanted: tuple[date, ...]
     sweep: tuple[date, ...]
     only_newest: bool
 
+    @property
+    def turns(self) -> list[tuple[date, bool]]:
+        """Return each month in its order, and whether it belongs to the sweep."""
+        return [*((month, False) for month in self.wanted), *((month, True) for month in self.sweep)]
+
 
 def plan(first: date, today: date, loaded: Iterable[date], state: SensorState, limit: int) -> PollPlan:
-    """At most `limit` months to ask for; every loaded month gets its turn, so that a sweep ends.
+    """Return at most `limit` months to poll. Every loaded month gets its turn, so that a sweep ends.
 
-    `first` is the dataset's first month. A limit below twice the window would let the wanted months take the
-    sweep's turn.
+    Args:
+        first: The dataset's first month.
+        today: The date in New York.
+        loaded: The months that are loaded.
+        state: The sensor's state.
+        limit: At least twice the window; less would leave no turn to loaded months.
     """
     there = set(loaded)
     newest = last_ended(today)
@@ -142,9 +179,9 @@ def plan(first: date, today: date, loaded: Iterable[date], state: SensorState, l
 
 @dataclass(frozen=True)
 class PollResult:
-    """What the source said in a tick; a month that is in none of these was not asked.
+    """The source's responses in one tick; a month in none of these was not polled.
 
-    `trouble` ends a tick: the source is down, slow, or refuses.
+    `trouble` ends a tick: the source is down, slow, or denies access.
     """
 
     found: Mapping[date, Fingerprint] = field(default_factory=dict)
@@ -153,9 +190,60 @@ class PollResult:
     swept: date | None = None
 
 
+def poll(
+    plan: PollPlan,
+    probe: Callable[[date], Fingerprint],
+    limits: PollingLimits,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PollResult:
+    """Probe the plan's months in order until all are done, time is up, or the source is in trouble."""
+    started = clock()
+    found: dict[date, Fingerprint] = {}
+    forbidden: dict[date, str] = {}
+    absent: set[date] = set()
+    swept, trouble = None, ""
+    for number, (month, is_sweep) in enumerate(plan.turns):
+        if plan.only_newest and found and not is_sweep:
+            continue
+        if number:
+            sleep(limits.pace_seconds)
+        if clock() - started > limits.seconds:
+            break
+        swept = month if is_sweep else swept
+        outcome = _probed(probe, month)
+        if isinstance(outcome, Fingerprint):
+            found[month] = outcome
+        elif outcome is None:
+            absent.add(month)
+        elif isinstance(outcome, ForbiddenError) and not is_sweep:
+            forbidden[month] = str(outcome)
+        else:
+            trouble = str(outcome)
+            break
+    if not trouble and forbidden and not found and not absent and plan.only_newest:
+        # Nothing is loaded, and no month of a whole year is there: that is no matter of lag.
+        trouble = next(iter(forbidden.values()))
+    return PollResult(found, frozenset(absent | forbidden.keys()), trouble, swept)
+
+
+def _probed(probe: Callable[[date], Fingerprint], month: date) -> Fingerprint | TaxiError | None:
+    """Return the month's fingerprint, None if it is not published, or the error.
+
+    TLC's host responds with 403 for a month that is not published yet, so that `poll` counts it as absent. For a
+    month that was published before, 403 means that access is denied.
+    """
+    try:
+        return probe(month)
+    except NotPublishedError:
+        return None
+    except TaxiError as error:
+        return error
+
+
 @dataclass(frozen=True)
 class Decision:
-    """What follows from the result: the months to request with their run keys, and what to remember."""
+    """The months to request with their run keys, the new state, and a summary for the tick."""
 
     requests: Mapping[date, str]
     state: SensorState
@@ -171,23 +259,48 @@ def decide(
     now: float,
     interval_seconds: float,
 ) -> Decision:
-    """Decide by the result. `loaded` holds the fingerprint that each loaded month was archived with, if any."""
-    requests: dict[date, str] = {}
-    new: list[date] = []
-    changed: list[date] = []
-    elsewhere: list[date] = []
-    for month, seen in result.found.items():
-        known = loaded.get(month)
-        if month in loaded and known is not None and known.url != seen.url:
-            elsewhere.append(month)
-        if month in loaded and (known is None or not has_changed(known, seen)):
-            continue
-        if state.requested.get(month) == digest(seen):
-            continue
-        (changed if month in loaded else new).append(month)
-        # What it replaces is part of the key: a file that is taken back is another request than its first one.
-        before = f"{digest(known)}-" if known else ""
-        requests[month] = f"{month_text(month)}:{before}{digest(seen)}"
+    """Decide which months to request.
+
+    Args:
+        plan: The months that were to be polled.
+        result: The source's responses.
+        loaded: The fingerprint that each loaded month was archived with, if any.
+        state: The state before this tick.
+        today: The date in New York.
+        now: The time in seconds since 1970.
+        interval_seconds: The sensor's interval, the shortest pause after a failure.
+    """
+    to_request = {m: f for m, f in result.found.items() if _is_to_request(m, f, loaded, state)}
+    failures = state.failures + 1 if result.trouble else 0
+    pause = min(MAX_BACKOFF_SECONDS, interval_seconds * 2.0 ** (failures - 1)) if failures else 0.0
+    after = SensorState(
+        requested={**state.requested, **{month: digest(seen) for month, seen in to_request.items()}},
+        swept=result.swept or state.swept,
+        failures=failures,
+        trouble=result.trouble,
+        retry_at=now + pause if failures else 0.0,
+        overdue=_overdue(plan, result, state, today),
+    )
+    requests = {month: _run_key(month, seen, loaded.get(month)) for month, seen in to_request.items()}
+    return Decision(requests, after, _summary(plan, result, loaded, to_request, pause))
+
+
+def _is_to_request(
+    month: date, seen: Fingerprint, loaded: Mapping[date, Fingerprint | None], state: SensorState
+) -> bool:
+    known = loaded.get(month)
+    if month in loaded and (known is None or not has_changed(known, seen)):
+        return False
+    return state.requested.get(month) != digest(seen)
+
+
+def _run_key(month: date, seen: Fingerprint, replaced: Fingerprint | None) -> str:
+    # The replaced file is part of the key: a file that the source takes back is another request than its first one.
+    before = f"{digest(replaced)}-" if replaced else ""
+    return f"{month_text(month)}:{before}{digest(seen)}"
+
+
+def _overdue(plan: PollPlan, result: PollResult, state: SensorState, today: date) -> frozenset[date]:
     overdue = [
         month
         for month in plan.wanted
@@ -195,31 +308,32 @@ def decide(
         and (month in result.not_published or (month in state.overdue and month not in result.found))
     ]
     if plan.only_newest:
-        # Of a source that has nothing at all, one month says it.
+        # Of a source that has nothing at all, one month is enough.
         overdue = [] if result.found else overdue[:1]
-    failures = state.failures + 1 if result.trouble else 0
-    wait = min(MAX_BACKOFF_SECONDS, interval_seconds * 2.0 ** (failures - 1)) if failures else 0.0
-    after = SensorState(
-        requested={**state.requested, **{month: digest(result.found[month]) for month in requests}},
-        swept=result.swept or state.swept,
-        failures=failures,
-        trouble=result.trouble,
-        retry_at=now + wait if failures else 0.0,
-        overdue=frozenset(overdue),
-    )
-    unchanged = len(result.found) - len(requests)
+    return frozenset(overdue)
+
+
+def _summary(
+    plan: PollPlan,
+    result: PollResult,
+    loaded: Mapping[date, Fingerprint | None],
+    to_request: Mapping[date, Fingerprint],
+    pause: float,
+) -> str:
+    unchanged = len(result.found) - len(to_request)
+    elsewhere = [m for m, seen in result.found.items() if (known := loaded.get(m)) and known.url != seen.url]
     parts = [
-        _months("new", new),
-        _months("changed", changed),
+        _months("new", [month for month in to_request if month not in loaded]),
+        _months("changed", [month for month in to_request if month in loaded]),
         _months("not published", [m for m in plan.wanted if m in result.not_published]),
         _months("no longer published", [m for m in plan.sweep if m in result.not_published]),
         _months("loaded from another source, so not compared", elsewhere),
         f"{unchanged} as known" if unchanged else "",
-        f"stopped: {result.trouble} Asked again in {wait / 60:.0f} min or later." if result.trouble else "",
+        f"stopped: {result.trouble} Polled again in {pause / 60:.0f} min or later." if result.trouble else "",
     ]
-    asked = len(result.found) + len(result.not_published)
-    said = "; ".join(part for part in parts if part) or "nothing"
-    return Decision(requests, after, f"{asked} months asked, {len(loaded)} loaded: {said}")
+    polled = len(result.found) + len(result.not_published)
+    outcome = "; ".join(part for part in parts if part) or "nothing"
+    return f"{polled} months polled, {len(loaded)} loaded: {outcome}"
 
 
 def _months(what: str, months: Sequence[date]) -> str:

@@ -1,30 +1,15 @@
-"""Housekeeping: a scheduled job that removes old runs and leftovers by age, or only says what it would remove."""
+"""Housekeeping: a scheduled job that removes old runs and leftovers by age, or only reports them."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster import (
-    AssetExecutionContext,
-    AssetsDefinition,
-    AssetSelection,
-    Config,
-    DefaultScheduleStatus,
-    MaterializeResult,
-    MetadataValue,
-    ScheduleDefinition,
-    TableColumn,
-    TableMetadataValue,
-    TableRecord,
-    TableSchema,
-    asset,
-    define_asset_job,
-)
+import dagster as dg
 from pydantic import Field
 
 from taxi_assets.defs.assets import common
-from taxi_assets.defs.ingestion.sensors import NEW_YORK
+from taxi_assets.defs.ingestion.polling import NEW_YORK
 from taxi_assets.defs.operations import leftovers
 from taxi_assets.defs.operations.leftovers import Leftover, days_ago
 from taxi_assets.resources.bigquery import BigQueryWarehouse
@@ -38,8 +23,8 @@ CRON = "0 5 * * *"
 EXAMPLES = 3
 
 
-class HousekeepingConfig(Config):
-    """Ages in days, after which things go; `dry_run` only reports."""
+class HousekeepingConfig(dg.Config):
+    """Ages in days after which things are removed; `dry_run` only reports them."""
 
     dry_run: bool = Field(default=False, description="Report what would be removed, and remove nothing.")
     run_days: float = Field(default=90, ge=0, description="Finished runs with their events, but for the latest ones.")
@@ -54,32 +39,34 @@ class HousekeepingConfig(Config):
 class Housekeeping:
     """The asset, the job and the schedule of this module."""
 
-    asset: AssetsDefinition
+    asset: dg.AssetsDefinition
     job: AssetJobDefinition
-    schedule: ScheduleDefinition
+    schedule: dg.ScheduleDefinition
 
 
 def build_housekeeping(enabled_by_default: bool) -> Housekeeping:
-    """All of it; `enabled_by_default` says whether the schedule is on until somebody turns it off."""
+    """Build all definitions; `enabled_by_default` sets the initial state of the schedule."""
     item = build_housekeeping_asset()
     return Housekeeping(
         item,
-        define_asset_job(JOB, AssetSelection.assets(item.key), description="Removes old runs and leftovers, by age."),
-        ScheduleDefinition(
+        dg.define_asset_job(
+            JOB, dg.AssetSelection.assets(item.key), description="Removes old runs and leftovers, by age."
+        ),
+        dg.ScheduleDefinition(
             SCHEDULE,
             job_name=JOB,
             cron_schedule=CRON,
             execution_timezone=NEW_YORK.key,
-            default_status=DefaultScheduleStatus.RUNNING if enabled_by_default else DefaultScheduleStatus.STOPPED,
+            default_status=dg.DefaultScheduleStatus.RUNNING if enabled_by_default else dg.DefaultScheduleStatus.STOPPED,
             description="Every day, with the default ages.",
         ),
     )
 
 
-def build_housekeeping_asset() -> AssetsDefinition:
-    """The asset `operations/housekeeping`."""
+def build_housekeeping_asset() -> dg.AssetsDefinition:
+    """Build the asset `operations/housekeeping`."""
 
-    @asset(
+    @dg.asset(
         key=["operations", "housekeeping"],
         group_name="operations",
         kinds={"table"},
@@ -91,12 +78,12 @@ ages and `dry_run` are run config. Kept are what a live run may use and the run 
 materialization. A rerun removes what has come of age since.""",
     )
     def housekeeping(
-        context: AssetExecutionContext,
+        context: dg.AssetExecutionContext,
         config: HousekeepingConfig,
         lake: LakeResource,
         bigquery: BigQueryWarehouse,
         postgres: PostgresWarehouse,
-    ) -> MaterializeResult:
+    ) -> dg.MaterializeResult:
         instance, data_dir = context.instance, Path(lake.data_dir)
         with common.as_dagster_failure(context):
             busy = leftovers.busy_datasets(instance)
@@ -110,24 +97,24 @@ materialization. A rerun removes what has come of age since.""",
             ]
             if not config.dry_run:
                 for item in found:
-                    context.log.debug("removing of %s: %s", item.kind, item.name)
+                    context.log.debug("removing %s: %s", item.kind, item.name)
                     item.remove()
         what = "would be removed" if config.dry_run else "removed"
         context.log.info("%s things %s, %s bytes", len(found), what, f"{sum(item.bytes for item in found):,}")
-        return MaterializeResult(
+        return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(found),
                 "dry_run": config.dry_run,
                 what.replace(" ", "_"): _table(found),
                 "bytes": sum(item.bytes for item in found),
-                "left_alone": MetadataValue.text(", ".join(sorted(busy)) or "nothing, as no run was under way"),
+                "left_alone": dg.MetadataValue.text(", ".join(sorted(busy)) or "nothing, as no run was under way"),
             }
         )
 
     return housekeeping
 
 
-def _table(found: Iterable[Leftover]) -> TableMetadataValue:
+def _table(found: Iterable[Leftover]) -> dg.TableMetadataValue:
     kinds: dict[str, list[Leftover]] = defaultdict(list)
     for item in found:
         kinds[item.kind].append(item)
@@ -137,10 +124,10 @@ def _table(found: Iterable[Leftover]) -> TableMetadataValue:
         names = ", ".join(item.name for item in items[:EXAMPLES]) + (", ..." if len(items) > EXAMPLES else "")
         size = sum(item.bytes for item in items)
         rows.append(
-            TableRecord(
+            dg.TableRecord(
                 {"kind": kind, "count": len(items), "bytes": size, "oldest": f"{oldest:%Y-%m-%d}", "names": names}
             )
         )
-    columns = [TableColumn("kind", "string"), TableColumn("count", "int"), TableColumn("bytes", "int")]
-    columns += [TableColumn("oldest", "string"), TableColumn("names", "string")]
-    return MetadataValue.table(rows, schema=TableSchema(columns))
+    columns = [dg.TableColumn("kind", "string"), dg.TableColumn("count", "int"), dg.TableColumn("bytes", "int")]
+    columns += [dg.TableColumn("oldest", "string"), dg.TableColumn("names", "string")]
+    return dg.MetadataValue.table(rows, schema=dg.TableSchema(columns))

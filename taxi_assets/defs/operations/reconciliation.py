@@ -10,41 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetCheckSpec,
-    AssetExecutionContext,
-    AssetKey,
-    AssetsDefinition,
-    AssetSelection,
-    DagsterEventType,
-    DagsterInstance,
-    DefaultScheduleStatus,
-    DefaultSensorStatus,
-    MaterializeResult,
-    MetadataValue,
-    RunRequest,
-    RunsFilter,
-    ScheduleDefinition,
-    SensorDefinition,
-    SensorEvaluationContext,
-    SensorResult,
-    SkipReason,
-    TableColumn,
-    TableMetadataValue,
-    TableRecord,
-    TableSchema,
-    asset,
-    define_asset_job,
-    sensor,
-)
+import dagster as dg
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.defs.assets import common
-from taxi_assets.defs.ingestion.polling import PollResult, SensorState, plan
-from taxi_assets.defs.ingestion.sensors import NEW_YORK, POLLING_LIMITS, PollingLimits, ask
+from taxi_assets.defs.ingestion.polling import (
+    NEW_YORK,
+    POLLING_LIMITS,
+    PollingLimits,
+    PollResult,
+    SensorState,
+    plan,
+    poll,
+)
 from taxi_assets.defs.operations.active_runs import datasets_of, unfinished_runs
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.compare import Finding, Places, compare, freshness
@@ -74,26 +53,26 @@ _COLUMNS = ("month", "published", "lake_rows", "bigquery_rows", "postgres_rows",
 class Reconciliation:
     """The assets, the job, the schedule and the sensors of this module."""
 
-    assets: list[AssetsDefinition]
+    assets: list[dg.AssetsDefinition]
     job: AssetJobDefinition
-    schedule: ScheduleDefinition
-    sensors: list[SensorDefinition]
+    schedule: dg.ScheduleDefinition
+    sensors: list[dg.SensorDefinition]
 
 
 def build_reconciliation(enabled_by_default: bool, limits: PollingLimits = POLLING_LIMITS) -> Reconciliation:
-    """All of it; `enabled_by_default` says whether schedule and sensors are on until somebody turns them off."""
+    """Build all definitions; `enabled_by_default` sets the initial state of schedule and sensors."""
     assets = [build_reconciliation_asset(dataset, limits) for dataset in DATASETS.values()]
-    job = define_asset_job(
+    job = dg.define_asset_job(
         JOB,
-        AssetSelection.assets(*(item.key for item in assets)),
+        dg.AssetSelection.assets(*(item.key for item in assets)),
         description="Compares what is published, in the lake and in both warehouses, for all datasets.",
     )
-    schedule = ScheduleDefinition(
+    schedule = dg.ScheduleDefinition(
         SCHEDULE,
         job_name=JOB,
         cron_schedule=CRON,
         execution_timezone=NEW_YORK.key,
-        default_status=DefaultScheduleStatus.RUNNING if enabled_by_default else DefaultScheduleStatus.STOPPED,
+        default_status=dg.DefaultScheduleStatus.RUNNING if enabled_by_default else dg.DefaultScheduleStatus.STOPPED,
         description="Every day, the comparison of all datasets.",
     )
     return Reconciliation(
@@ -101,16 +80,16 @@ def build_reconciliation(enabled_by_default: bool, limits: PollingLimits = POLLI
     )
 
 
-def build_reconciliation_asset(dataset: Dataset, limits: PollingLimits) -> AssetsDefinition:
-    """The asset `operations/<dataset>_reconciliation`."""
+def build_reconciliation_asset(dataset: Dataset, limits: PollingLimits) -> dg.AssetsDefinition:
+    """Build the asset `operations/<dataset>_reconciliation`."""
     key = reconciliation_key(dataset.name)
 
-    @asset(
+    @dg.asset(
         key=key,
         group_name="operations",
         kinds={"table"},
         check_specs=[
-            AssetCheckSpec(
+            dg.AssetCheckSpec(
                 FRESH,
                 asset=key,
                 description="The newest published month is loaded everywhere; one behind warns, more fails.",
@@ -123,15 +102,15 @@ Compares what the source is seen to publish, the lake, BigQuery and PostgreSQL, 
 compares anew. `{dataset.name}_repair_sensor` then requests the months in the table.""",
     )
     def reconciliation(
-        context: AssetExecutionContext,
+        context: dg.AssetExecutionContext,
         source: SourceResource,
         lake: LakeResource,
         bigquery: BigQueryWarehouse,
         postgres: PostgresWarehouse,
-    ) -> MaterializeResult:
+    ) -> dg.MaterializeResult:
         with common.as_dagster_failure(context):
             objects = lake_objects(lake, dataset)
-            result = _look(dataset, objects, source, limits)
+            result = _poll_recent(dataset, objects, source, limits)
             places = Places(
                 published=set(result.found),
                 lake={m: _manifest(o.metadata) for m, o in objects.items()},
@@ -145,24 +124,24 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
             context.log.warning("%s %s: %s", dataset.name, month_text(finding.month), finding.what)
         context.log.info("%s months loaded, %s that differ", len(places.loaded), len(findings))
         if result.trouble:
-            context.log.warning("The source was not asked to the end: %s", result.trouble)
-        return MaterializeResult(
+            context.log.warning("The source was not polled to the end: %s", result.trouble)
+        return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(findings),
                 "differences": _table(findings, places),
                 "months_loaded": len(places.loaded),
                 "months_behind": fresh.behind if fresh.behind is not None else "nothing is loaded",
-                "source_asked": _asked(result),
+                "source_asked": _poll_text(result),
                 PUBLISHED: months_metadata(sorted(result.found)),
                 LOADED: months_metadata(places.loaded),
                 TO_REPAIR: months_metadata(sorted(finding.month for finding in findings)),
-                _REPAIRS: MetadataValue.json({f.month.isoformat(): f.what for f in findings}),
+                _REPAIRS: dg.MetadataValue.json({f.month.isoformat(): f.what for f in findings}),
             },
             check_results=[
-                AssetCheckResult(
+                dg.AssetCheckResult(
                     check_name=FRESH,
                     passed=not fresh.warns,
-                    severity=AssetCheckSeverity.ERROR if fresh.fails else AssetCheckSeverity.WARN,
+                    severity=dg.AssetCheckSeverity.ERROR if fresh.fails else dg.AssetCheckSeverity.WARN,
                     description=fresh.description,
                 )
             ],
@@ -171,22 +150,22 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
     return reconciliation
 
 
-def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> SensorDefinition:
-    """The sensor `<dataset>_repair_sensor`, which asks only Dagster's database."""
+def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> dg.SensorDefinition:
+    """Build the sensor `<dataset>_repair_sensor`, which queries only Dagster's database."""
 
-    @sensor(
+    @dg.sensor(
         name=f"{dataset.name}_repair_sensor",
         job_name=month_job_name(dataset.name),
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=DefaultSensorStatus.RUNNING if enabled_by_default else DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if enabled_by_default else dg.DefaultSensorStatus.STOPPED,
         description=f"Requests the months of {dataset.name} that the latest reconciliation found missing or different, "
         f"at most {MAX_REPAIRS} at a time, unless they are being loaded.",
     )
-    def repair_sensor(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-        key = AssetKey(reconciliation_key(dataset.name))
+    def repair_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        key = dg.AssetKey(reconciliation_key(dataset.name))
         records = context.instance.fetch_materializations(key, limit=1).records
         if not records or records[0].asset_materialization is None:
-            return SkipReason("There was no reconciliation yet.")
+            return dg.SkipReason("There was no reconciliation yet.")
         latest = records[0].storage_id
         asked = _requested(context.cursor, latest)
         repairs: dict[str, str] = _value(records[0].asset_materialization.metadata.get(_REPAIRS)) or {}
@@ -196,7 +175,7 @@ def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> SensorDef
         since = _loaded_since(context.instance, dataset, open_, latest)
         free = MAX_REPAIRS - sum(REPAIR_TAG in run.tags for run in unfinished)
         requests = [
-            RunRequest(
+            dg.RunRequest(
                 run_key=f"repair:{dataset.name}:{partition}:{_digest(context.instance, dataset, partition, what)}",
                 partition_key=partition,
                 tags={REPAIR_TAG: what[:200]},
@@ -206,33 +185,33 @@ def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> SensorDef
         ][: max(0, free)]
         cursor = json.dumps({"reconciliation": latest, "requested": [*asked, *(r.partition_key for r in requests)]})
         waiting = len(open_) - len(since) - len(requests)
-        said = (
+        summary = (
             f"{len(repairs)} months differed, {len(asked)} requested before, {len(since)} loaded since, {waiting} wait."
         )
-        return SensorResult(requests, skip_reason=None if requests else SkipReason(said), cursor=cursor)
+        return dg.SensorResult(requests, skip_reason=None if requests else dg.SkipReason(summary), cursor=cursor)
 
     return repair_sensor
 
 
-def _look(dataset: Dataset, loaded: Iterable[date], source: SourceResource, limits: PollingLimits) -> PollResult:
-    """What the source says of the recent months that are not in the lake; those that are need not be asked for."""
+def _poll_recent(dataset: Dataset, loaded: Iterable[date], source: SourceResource, limits: PollingLimits) -> PollResult:
+    """Poll the source for recent months that are not in the lake."""
     today = datetime.now(NEW_YORK).date()
     wanted = replace(plan(dataset.first_month, today, loaded, SensorState(), limits.months), sweep=())
-    return ask(wanted, lambda month: source.probe(dataset.name, month, limits.retry), limits)
+    return poll(wanted, lambda month: source.probe(dataset.name, month, limits.retry), limits)
 
 
-def _asked(result: PollResult) -> str:
+def _poll_text(result: PollResult) -> str:
     absent = ", ".join(map(month_text, sorted(result.not_published))) or "none"
-    said = f"found {months_metadata(sorted(result.found))}; not published: {absent}"
-    return f"{said}; ended early: {result.trouble}" if result.trouble else said
+    text = f"found {months_metadata(sorted(result.found))}; not published: {absent}"
+    return f"{text}; ended early: {result.trouble}" if result.trouble else text
 
 
 def _manifest(metadata: Any) -> Manifest | None:
     return Manifest.from_json(metadata["manifest"]) if "manifest" in metadata else None
 
 
-def _table(findings: list[Finding], places: Places) -> TableMetadataValue:
-    """The findings for people, newest first; a lost warehouse would fill more than a page."""
+def _table(findings: list[Finding], places: Places) -> dg.TableMetadataValue:
+    """Return the findings as a table, newest first and limited in length."""
     rows = []
     for finding in findings[:MAX_TABLE_ROWS]:
         month = finding.month
@@ -245,12 +224,12 @@ def _table(findings: list[Finding], places: Places) -> TableMetadataValue:
             str(places.postgres.get(month, "-")),
             finding.what,
         )
-        rows.append(TableRecord(dict(zip(_COLUMNS, cells, strict=True))))
-    return MetadataValue.table(rows, schema=TableSchema([TableColumn(name, "string") for name in _COLUMNS]))
+        rows.append(dg.TableRecord(dict(zip(_COLUMNS, cells, strict=True))))
+    return dg.MetadataValue.table(rows, schema=dg.TableSchema([dg.TableColumn(name, "string") for name in _COLUMNS]))
 
 
 def _requested(cursor: str | None, latest: int) -> list[str]:
-    """The partitions already requested for this reconciliation."""
+    """Return the partitions already requested for this reconciliation."""
     try:
         kept = json.loads(cursor or "")
         return list(kept["requested"]) if kept["reconciliation"] == latest else []
@@ -262,21 +241,21 @@ def _value(value: Any) -> Any:
     return getattr(value, "value", None)
 
 
-def _loaded_since(instance: DagsterInstance, dataset: Dataset, partitions: list[str], latest: int) -> set[str]:
-    """The partitions that both warehouses were given after the reconciliation."""
+def _loaded_since(instance: dg.DagsterInstance, dataset: Dataset, partitions: list[str], latest: int) -> set[str]:
+    """Return the partitions that both warehouses were given after the reconciliation."""
     if not partitions:
         return set()
     both = [
         instance.get_latest_storage_id_by_partition(
-            AssetKey([dataset.name, name]), DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+            dg.AssetKey([dataset.name, name]), dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
         )
         for name in TABLES
     ]
     return {p for p in partitions if all(found.get(p, 0) > latest for found in both)}
 
 
-def _digest(instance: DagsterInstance, dataset: Dataset, partition: str, what: str) -> str:
-    """Names what was found and the last attempt before it, so that a repair that failed can be asked for again."""
-    same = RunsFilter(job_name=month_job_name(dataset.name), tags={"dagster/partition": partition})
+def _digest(instance: dg.DagsterInstance, dataset: Dataset, partition: str, what: str) -> str:
+    """Return a digest of the finding and the last attempt, so that a failed repair can be requested again."""
+    same = dg.RunsFilter(job_name=month_job_name(dataset.name), tags={"dagster/partition": partition})
     last = next((run.run_id for run in instance.get_runs(same, limit=1)), "")
     return hashlib.sha256(f"{what} {last}".encode()).hexdigest()[:12]

@@ -9,19 +9,19 @@ from taxi_assets.notifications.notifier import Alert, Channel
 
 ALERT = Alert("green 2024-03 failed", "why")
 CHANNELS: st.SearchStrategy[tuple[Channel, ...]] = st.sampled_from([("webhook",), ("email",), ("webhook", "email")])
-LETTERS = st.builds(
+PENDING = st.builds(
     PendingAlert,
     alert=st.builds(Alert, title=st.text(), text=st.text(), link=st.none() | st.text()),
-    left=CHANNELS,
+    channels=CHANNELS,
     attempts=st.integers(0, MAX_ATTEMPTS - 1),
     not_before=st.floats(0, 4e9),
 )
-LEDGERS = st.builds(
+STATES = st.builds(
     AlertState,
     after=st.integers(0),
     waiting=st.dictionaries(st.uuids().map(str), st.floats(0, 4e9)),
-    said=st.frozensets(st.text()),
-    outbox=st.lists(LETTERS, max_size=5).map(tuple),
+    reported=st.frozensets(st.text()),
+    outbox=st.lists(PENDING, max_size=5).map(tuple),
 )
 
 
@@ -31,7 +31,7 @@ class Post:
     def __init__(self, **failures: int) -> None:
         self.failures = failures
         self.sent: list[str] = []
-        self.said: list[str] = []
+        self.logged: list[str] = []
 
     def send(self, channel: Channel, alert: Alert) -> None:
         if self.failures.get(channel, 0):
@@ -44,7 +44,7 @@ class Post:
     ) -> tuple[tuple[PendingAlert, ...], float]:
         now = 0.0
         while outbox and now < until:
-            outbox = deliver(outbox, self.send, now, lambda: True, self.said.append)
+            outbox = deliver(outbox, self.send, now, lambda: True, self.logged.append)
             now += seconds
         return outbox, now
 
@@ -54,27 +54,28 @@ def test_a_channel_that_took_it_gets_it_once_while_the_other_is_tried_again():
     left, _ = post.ticks((PendingAlert(ALERT, ("webhook", "email")),), 30, 7200)
     assert not left
     assert post.sent == ["webhook", "email"]
-    assert len(post.said) == 3
-    assert "'green 2024-03 failed' by email will be tried again after attempt 1: The email is away." in post.said[0]
+    assert len(post.logged) == 3
+    assert "'green 2024-03 failed' by email will be tried again after attempt 1: The email is away." in post.logged[0]
 
 
 def test_it_is_given_up_after_a_bounded_number_of_attempts():
     post = Post(webhook=10**6)
     left, seconds = post.ticks((PendingAlert(ALERT, ("webhook",)),), 30, 10 * 3600)
-    assert not left and not post.sent
-    assert len(post.said) == MAX_ATTEMPTS
-    assert "is given up" in post.said[-1]
+    assert not left
+    assert not post.sent
+    assert len(post.logged) == MAX_ATTEMPTS
+    assert "is given up" in post.logged[-1]
     assert 3600 < seconds < 3 * 3600
 
 
 def test_what_there_is_no_time_for_stays():
-    post, letters = Post(), (PendingAlert(ALERT, ("webhook",)),) * 2
-    assert deliver(letters, post.send, 0, lambda: not post.sent, post.said.append) == letters[:1]
+    post, pending = Post(), (PendingAlert(ALERT, ("webhook",)),) * 2
+    assert deliver(pending, post.send, 0, lambda: not post.sent, post.logged.append) == pending[:1]
 
 
-@given(LEDGERS)
-def test_a_cursor_is_read_as_it_was_written(ledger: AlertState):
-    assert AlertState.from_json(ledger.to_json()) == ledger
+@given(STATES)
+def test_a_cursor_is_read_as_it_was_written(state: AlertState):
+    assert AlertState.from_json(state.to_json()) == state
 
 
 @given(st.none() | st.text() | st.sampled_from(["{}", '{"version": 1}', "[1]", "3"]))

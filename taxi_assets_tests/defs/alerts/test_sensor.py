@@ -1,31 +1,18 @@
-"""What is alerted, and what it says: of runs and their events, and of what the months' sensors remember."""
+"""Alerts for failed runs, and for conditions that the months sensors recorded."""
 
 from collections.abc import Iterator
 from datetime import date
 from uuid import uuid4
 
+import dagster as dg
 import pytest
-from dagster import (
-    AssetCheckResult,
-    AssetCheckSpec,
-    DagsterInstance,
-    DagsterRun,
-    DailyPartitionsDefinition,
-    Definitions,
-    Failure,
-    MaterializeResult,
-    asset,
-    define_asset_job,
-)
 
+from taxi_assets.defs.alerts.messages import changed_conditions, condition_alerts, subject
 from taxi_assets.defs.alerts.sensor import (
     RETRY_SECONDS,
     TAG_SECONDS,
-    conditions,
     failure_alerts,
     new_failures,
-    subject,
-    told,
 )
 from taxi_assets.defs.ingestion.polling import SensorState
 from taxi_assets.defs.operations import active_runs
@@ -34,28 +21,30 @@ UI = "http://ui"
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[DagsterInstance]:
-    with DagsterInstance.ephemeral() as made:
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
-def run_of(instance: DagsterInstance, how: str) -> str:
-    """A failed run of an asset of green, 2024-03."""
+def run_of(instance: dg.DagsterInstance, how: str) -> str:
+    """Return a failed run of an asset of green, 2024-03."""
 
-    @asset(
+    @dg.asset(
         key=["green", "clean_parquet"],
-        partitions_def=DailyPartitionsDefinition("2024-01-01"),
-        check_specs=[AssetCheckSpec("rows_are_conserved", asset=["green", "clean_parquet"], blocking=True)],
+        partitions_def=dg.DailyPartitionsDefinition("2024-01-01"),
+        check_specs=[dg.AssetCheckSpec("rows_are_conserved", asset=["green", "clean_parquet"], blocking=True)],
     )
-    def clean_parquet() -> MaterializeResult:
+    def clean_parquet() -> dg.MaterializeResult:
         if how == "sentence":
-            raise Failure("The columns of <the file>\nare not known.", allow_retries=False)
+            raise dg.Failure("The columns of <the file>\nare not known.", allow_retries=False)
         if how == "defect":
             raise ZeroDivisionError("division by zero")
-        result = AssetCheckResult(check_name="rows_are_conserved", passed=False, description="3 rows are missing")
-        return MaterializeResult(check_results=[result])
+        result = dg.AssetCheckResult(check_name="rows_are_conserved", passed=False, description="3 rows are missing")
+        return dg.MaterializeResult(check_results=[result])
 
-    job = Definitions([clean_parquet], jobs=[define_asset_job("green_month_job")]).resolve_job_def("green_month_job")
+    job = dg.Definitions([clean_parquet], jobs=[dg.define_asset_job("green_month_job")]).resolve_job_def(
+        "green_month_job"
+    )
     result = job.execute_in_process(instance=instance, partition_key="2024-03-01", raise_on_error=False)
     assert not result.success
     return result.run_id
@@ -69,7 +58,7 @@ def run_of(instance: DagsterInstance, how: str) -> str:
         ("defect", "green/clean_parquet: ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_failed_run_says_which_month_where_and_why(instance: DagsterInstance, how: str, why: str):
+def test_a_failed_run_says_which_month_where_and_why(instance: dg.DagsterInstance, how: str, why: str):
     after = instance.event_log_storage.get_maximum_record_id() or 0
     run_id = run_of(instance, how)
     after, failed = new_failures(instance, after)
@@ -85,12 +74,12 @@ def test_a_failed_run_says_which_month_where_and_why(instance: DagsterInstance, 
 class Crashed:
     """A run whose process was killed, and what becomes of it."""
 
-    def __init__(self, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, **tags: str) -> None:
+    def __init__(self, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, **tags: str) -> None:
         self.instance, self.run_id = instance, str(uuid4())
-        run = DagsterRun("green_month_job", self.run_id, tags={"dagster/partition": "2024-03-01", **tags})
+        run = dg.DagsterRun("green_month_job", self.run_id, tags={"dagster/partition": "2024-03-01", **tags})
         instance.add_run(run)
         instance.report_run_failed(run, "its process was killed")
-        # The instance in state has no run retries, and so gave no decision.
+        # The instance in memory has no run retries, and so gave no verdict.
         monkeypatch.setattr(type(instance), "run_retries_enabled", True)
         self.waiting: dict[str, float] = {}
         self.failed = [self.run_id]
@@ -104,22 +93,24 @@ class Crashed:
         self.instance.add_run_tags(self.run_id, {f"dagster/{name}": value})
 
 
-def test_a_run_that_is_taken_up_again_is_not_alerted(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_is_taken_up_again_is_not_alerted(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     run = Crashed(instance, monkeypatch)
     run.tag("will_retry", "true")
-    assert not run.tick(0.0) and set(run.waiting) == {run.run_id}
+    assert not run.tick(0.0)
+    assert set(run.waiting) == {run.run_id}
     run.tag("auto_retry_run_id", "another")
-    assert not run.tick(30.0) and not run.waiting
+    assert not run.tick(30.0)
+    assert not run.waiting
 
 
-def test_the_last_attempt_is_alerted_with_their_number(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_the_last_attempt_is_alerted_with_their_number(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     run = Crashed(instance, monkeypatch, **{"dagster/retry_number": "2"})
     run.tag("will_retry", "false")
     assert run.tick(0.0) == ["green 2024-03 failed (run 3 times): The run failed: its process was killed"]
     assert not run.waiting
 
 
-def test_a_retry_that_never_comes_is_alerted(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_a_retry_that_never_comes_is_alerted(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     run = Crashed(instance, monkeypatch)
     run.tag("will_retry", "true")
     assert not run.tick(0.0)
@@ -127,7 +118,7 @@ def test_a_retry_that_never_comes_is_alerted(instance: DagsterInstance, monkeypa
     assert len(run.tick(RETRY_SECONDS + 1)) == 1
 
 
-def test_a_retry_that_is_called_off_is_alerted(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_a_retry_that_is_called_off_is_alerted(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
     run = Crashed(instance, monkeypatch)
     run.tag("will_retry", "true")
     assert not run.tick(0.0)
@@ -135,7 +126,9 @@ def test_a_retry_that_is_called_off_is_alerted(instance: DagsterInstance, monkey
     assert len(run.tick(30.0)) == 1
 
 
-def test_a_run_without_a_verdict_is_alerted_after_a_moment(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_without_a_verdict_is_alerted_after_a_moment(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
     run = Crashed(instance, monkeypatch)
     assert not run.tick(0.0)
     assert len(run.tick(TAG_SECONDS + 1)) == 1
@@ -143,46 +136,46 @@ def test_a_run_without_a_verdict_is_alerted_after_a_moment(instance: DagsterInst
 
 def test_the_subject_may_have_an_underscore_in_its_name(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(active_runs, "DATASETS", {"green_plus": None})
-    assert subject(DagsterRun("green_plus_month_job")) == "green_plus"
+    assert subject(dg.DagsterRun("green_plus_month_job")) == "green_plus"
 
 
 def test_the_subject_is_what_the_run_is_about():
-    assert subject(DagsterRun("green_month_job", tags={"dagster/partition": "2024-03-01"})) == "green 2024-03"
-    assert subject(DagsterRun("housekeeping_job")) == "housekeeping_job"
+    assert subject(dg.DagsterRun("green_month_job", tags={"dagster/partition": "2024-03-01"})) == "green 2024-03"
+    assert subject(dg.DagsterRun("housekeeping_job")) == "housekeeping_job"
 
 
 DOWN = SensorState(failures=2, trouble="HTTP 503.")
 FINE = SensorState()
 
 
-def titles(said: frozenset[str], **by_dataset: SensorState) -> tuple[frozenset[str], list[str]]:
-    said, alerts = told(said, conditions(by_dataset), UI)
-    return said, [alert.title for alert in alerts]
+def titles(reported: frozenset[str], **by_dataset: SensorState) -> tuple[frozenset[str], list[str]]:
+    reported, alerts = changed_conditions(reported, condition_alerts(by_dataset), UI)
+    return reported, [alert.title for alert in alerts]
 
 
 def test_a_source_that_is_down_is_told_once_for_all_datasets_and_once_when_it_is_back():
-    said, first = titles(frozenset(), green=SensorState(failures=1, trouble="HTTP 503."), yellow=FINE)
+    reported, first = titles(frozenset(), green=SensorState(failures=1, trouble="HTTP 503."), yellow=FINE)
     assert first == []
-    said, second = titles(said, green=DOWN, yellow=FINE)
+    reported, second = titles(reported, green=DOWN, yellow=FINE)
     assert second == ["The source is down"]
     for green, yellow in ((DOWN, DOWN), (FINE, DOWN)):
-        said, more = titles(said, green=green, yellow=yellow)
+        reported, more = titles(reported, green=green, yellow=yellow)
         assert more == []
-    said, last = titles(said, green=FINE, yellow=FINE)
+    reported, last = titles(reported, green=FINE, yellow=FINE)
     assert last == ["The source is back"]
-    assert titles(said, green=FINE, yellow=FINE) == (frozenset(), [])
+    assert titles(reported, green=FINE, yellow=FINE) == (frozenset(), [])
 
 
 def test_an_overdue_month_is_told_once():
     late = SensorState(overdue=frozenset({date(2024, 3, 1)}))
-    said, first = titles(frozenset(), green=late)
+    reported, first = titles(frozenset(), green=late)
     assert first == ["green 2024-03 is overdue"]
     later = SensorState(overdue=frozenset({date(2024, 3, 1), date(2024, 4, 1)}))
-    said, second = titles(said, green=later)
+    reported, second = titles(reported, green=later)
     assert second == ["green 2024-04 is overdue"]
-    assert titles(said, green=FINE)[1] == []
+    assert titles(reported, green=FINE)[1] == []
 
 
 def test_the_alert_says_what_the_source_said():
-    found = conditions({"green": DOWN, "yellow": DOWN})
-    assert found["source"].text.splitlines()[0] == "Asked for months of green, yellow: HTTP 503."
+    found = condition_alerts({"green": DOWN, "yellow": DOWN})
+    assert found["source"].text.splitlines()[0] == "Requests for months of green, yellow failed: HTTP 503."

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dagster import ExecuteInProcessResult
 
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.assets import clean_parquet
@@ -28,11 +28,11 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
         yield server
 
 
-def failed_checks(result: ExecuteInProcessResult) -> set[str]:
+def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
     return {evaluation.check_name for evaluation in result.get_asset_check_evaluations() if not evaluation.passed}
 
 
-def materialized(result: ExecuteInProcessResult) -> list[str]:
+def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
     return [event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key]
 
 
@@ -49,7 +49,7 @@ def another_type(results: tuple[Path, Path, Any]) -> tuple[Path, Path, Any]:
 
 
 def unreadable(data: bytes, of_ten: int) -> bytes:
-    """The file with that many of ten rows made unreadable."""
+    """Return the file with that many of ten rows made unreadable."""
     header, *rows = data.splitlines(keepends=True)
     rows = [b"x" + row if number % 10 < of_ten else row for number, row in enumerate(rows)]
     return b"".join([header, *rows])

@@ -43,7 +43,7 @@ FAULTS: dict[str, tuple[Fault, list[str], bool]] = {
 
 @pytest.fixture(scope="module")
 def shared(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, FileServer]]:
-    """A world with a published month, and its source; each test leaves whatever version it published."""
+    """Return a world with a published month, and its source; each test leaves whatever version it published."""
     folder = tmp_path_factory.mktemp("faults")
     with serve(folder / "source") as server:
         yield served(make_world(services, folder / "data"), server), server
@@ -61,7 +61,7 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 
 
 def served(world: World, server: FileServer, ending: str = "csv.gz") -> World:
-    """The world with that server as its source, and a first version of the month published."""
+    """Return the world with that server as its source, and a first version of the month published."""
     server.put("green_2020-04.csv.gz", GOOD.data)
     found = world.with_source(server.url("/green_{month}.csv.gz"), timeout_seconds=0.3, attempts=2)
     assert found.run("green", APRIL).success

@@ -57,7 +57,7 @@ class Town:
             assert self.world.run("green", month).success
 
     def publish(self, month: date = APRIL) -> Version:
-        """The source has a new version of the month."""
+        """Put a new version of the month at the source."""
         new = version(next(self._rows), month=month)
         self.server.put(f"green_{month:%Y-%m}.csv.gz", new.data)
         return new

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
-from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, serialize_value
 from dagster._core.remote_representation.external_data import RepositorySnap
 
 from taxi_assets.defs.build import build_definitions
@@ -29,8 +29,8 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 
 
 @pytest.fixture
-def definitions(world: World, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Definitions:
-    """The definitions as Dagster loads them in an environment that holds secrets."""
+def definitions(world: World, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
+    """Return the definitions as Dagster loads them in an environment that holds secrets."""
     environ = {
         "TAXI_SOURCE": server.url("/green_{month}.csv.gz", userinfo=f"me:{PASSWORD}") + f"?sig={TOKEN}",
         "TAXI_POSTGRES_URL": world.postgres_url.replace("postgres@", f"postgres:{POSTGRES_PASSWORD}@"),
@@ -42,18 +42,18 @@ def definitions(world: World, server: FileServer, monkeypatch: pytest.MonkeyPatc
     return build_definitions(replace(world.settings, **same))
 
 
-def seen(result: ExecuteInProcessResult, instance: DagsterInstance) -> str:
+def seen(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str:
     """All that the run left to be read: its events and logs as stored, its config, and its tags."""
     logs = instance.all_logs(result.run_id)
     assert logs
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    return "\n".join([*map(serialize_value, logs), *(entry.to_json() for entry in logs), serialize_value(run)])
+    return "\n".join([*map(dg.serialize_value, logs), *(entry.to_json() for entry in logs), dg.serialize_value(run)])
 
 
-def materialize(definitions: Definitions, *names: str) -> tuple[ExecuteInProcessResult, str]:
+def materialize(definitions: dg.Definitions, *names: str) -> tuple[dg.ExecuteInProcessResult, str]:
     job = definitions.resolve_implicit_global_asset_job_def()
-    with DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(
             partition_key=APRIL.isoformat(),
             asset_selection=[definitions.resolve_assets_def(["green", name]).key for name in names],
@@ -70,7 +70,7 @@ def assert_no_secret(*texts: Any) -> None:
 
 def test_a_run_that_ends_well(
     world: World,
-    definitions: Definitions,
+    definitions: dg.Definitions,
     server: FileServer,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -98,7 +98,7 @@ def test_a_run_that_ends_well(
     [Fault(status=404), Fault(status=403), Fault(status=503), Fault(cut_after=100), Fault(body=b"<html>no</html>")],
 )
 def test_a_source_that_fails(
-    definitions: Definitions,
+    definitions: dg.Definitions,
     server: FileServer,
     fault: Fault,
     capfd: pytest.CaptureFixture[str],
@@ -126,7 +126,7 @@ def test_a_source_that_fails(
     ],
 )
 def test_a_database_that_fails(
-    definitions: Definitions, monkeypatch: pytest.MonkeyPatch, url: str, capfd: pytest.CaptureFixture[str]
+    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch, url: str, capfd: pytest.CaptureFixture[str]
 ):
     assert materialize(definitions, "raw_file", "clean_parquet", "gcs_object")[0].success
     monkeypatch.setenv("TAXI_POSTGRES_URL", url)
@@ -136,8 +136,8 @@ def test_a_database_that_fails(
     assert_no_secret(stored, *capfd.readouterr())
 
 
-def test_what_the_ui_shows_of_the_resources(definitions: Definitions):
-    snapshot = serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
+def test_what_the_ui_shows_of_the_resources(definitions: dg.Definitions):
+    snapshot = dg.serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
     assert "TAXI_SOURCE" in snapshot
     assert "TAXI_POSTGRES_URL" in snapshot
     assert_no_secret(snapshot, repr(definitions), repr(definitions.resources))

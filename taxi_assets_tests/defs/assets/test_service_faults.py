@@ -30,7 +30,7 @@ NAMES = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_
 
 @pytest.fixture(scope="module")
 def published(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A world with a published month, which no test here may change."""
+    """Return a world with a published month, which no test here may change."""
     world = make_world(services, tmp_path_factory.mktemp("published") / "data")
     assert world.run("green", APRIL).success
     return world
@@ -47,7 +47,7 @@ def impatient() -> Iterator[pytest.MonkeyPatch]:
 
 
 def elsewhere(world: World, **settings: Any) -> World:
-    """The world with other settings for its services."""
+    """Return the world with other settings for its services."""
     other = build_resources(replace(world.settings, **settings))
     return replace(world, resources=world.resources | {name: other[name] for name in ("lake", "bigquery")})
 
@@ -125,7 +125,7 @@ def test_patience_with_google_is_tens_of_seconds():
 
 @contextmanager
 def refusing_postgres(message: str) -> Iterator[int]:
-    """The port of a server that speaks PostgreSQL's protocol only to refuse, as a real one does a wrong password."""
+    """Serve PostgreSQL's refusal of a wrong password on a port, and return the port."""
 
     def serve() -> None:
         while True:
@@ -204,7 +204,7 @@ def test_a_step_whose_input_is_not_there(world: World):
 
 @pytest.fixture
 def cloud(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The world on a machine that is set up for the cloud but has no credentials."""
+    """Return the world on a machine that is set up for the cloud but has no credentials."""
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
     # What may hold a secret is read when it is used.

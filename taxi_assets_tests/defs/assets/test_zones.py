@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
-from dagster import DagsterInstance, materialize
 
 from taxi_assets.contract.object_names import ZONES_OBJECT
 from taxi_assets.defs.assets.zones import build_zones
@@ -12,8 +12,8 @@ from taxi_assets_tests.conftest import World, failure
 
 
 def run(world: World):
-    return materialize(
-        [build_zones()], resources=world.resources, instance=DagsterInstance.ephemeral(), raise_on_error=False
+    return dg.materialize(
+        [build_zones()], resources=world.resources, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
     )
 
 

@@ -1,12 +1,11 @@
-"""How a sensor asks: in the plan's order, paced, bounded, and no further once the source is in trouble."""
+"""How a sensor polls: in the plan's order, paced, bounded, and no further once the source is in trouble."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
 
 import pytest
 
-from taxi_assets.defs.ingestion.polling import PollPlan, PollResult
-from taxi_assets.defs.ingestion.sensors import PollingLimits, ask
+from taxi_assets.defs.ingestion.polling import PollingLimits, PollPlan, PollResult, poll
 from taxi_assets.download.fingerprint import Fingerprint
 from taxi_assets.download.http import ForbiddenError
 from taxi_assets.errors import NotPublishedError, SourceError, SourceUnavailableError
@@ -21,7 +20,7 @@ FORBIDDEN = ForbiddenError("HTTP 403")
 
 
 class Asked:
-    """A source that result as told, every answer after `seconds`, and a clock."""
+    """A source with given errors that responds after `seconds`, and a clock."""
 
     def __init__(self, result: Mapping[date, Exception] = {}, seconds: float = 0.0) -> None:
         self.result, self.seconds = result, seconds
@@ -42,7 +41,7 @@ class Asked:
 
     def of(self, plan: PollPlan) -> PollResult:
         clock: Callable[[], float] = lambda: self.now  # noqa: E731
-        return ask(plan, self.probe, POLLING_LIMITS, clock, self.sleep)
+        return poll(plan, self.probe, POLLING_LIMITS, clock, self.sleep)
 
 
 def test_months_are_asked_in_order_with_a_pause_between():

@@ -4,21 +4,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from dagster import (
-    DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
-    RunRequest,
-    SensorResult,
-    SkipReason,
-    build_schedule_context,
-    build_sensor_context,
-)
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.defs.ingestion.polling import LAG_MONTHS, SensorState, last_ended
-from taxi_assets.defs.ingestion.sensors import NEW_YORK, PollingLimits, archived_months, build_months_sensor
+from taxi_assets.defs.ingestion.polling import LAG_MONTHS, NEW_YORK, PollingLimits, SensorState, last_ended
+from taxi_assets.defs.ingestion.sensors import archived_months, build_months_sensor
 from taxi_assets.defs.schedules import build_month_schedule
 from taxi_assets.months import months_before, next_month
 from taxi_assets_tests.conftest import World
@@ -36,12 +27,12 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
         yield running
 
 
-def tick(world: World, cursor: str | None = None) -> SensorResult | SkipReason:
-    context = build_sensor_context(
+def tick(world: World, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    context = dg.build_sensor_context(
         cursor=cursor, resources={name: world.resources[name] for name in ("source", "lake")}
     )
     found = SENSOR(context)
-    assert isinstance(found, SensorResult | SkipReason)
+    assert isinstance(found, dg.SensorResult | dg.SkipReason)
     return found
 
 
@@ -49,13 +40,13 @@ def month(back: int) -> date:
     return months_before(last_ended(datetime.now(NEW_YORK).date()), back)
 
 
-def requested(result: SensorResult | SkipReason) -> set[str | None]:
-    assert isinstance(result, SensorResult)
+def requested(result: dg.SensorResult | dg.SkipReason) -> set[str | None]:
+    assert isinstance(result, dg.SensorResult)
     return {request.partition_key for request in result.run_requests or []}
 
 
-def reason(result: SensorResult | SkipReason) -> str:
-    found = result.skip_reason if isinstance(result, SensorResult) else result
+def reason(result: dg.SensorResult | dg.SkipReason) -> str:
+    found = result.skip_reason if isinstance(result, dg.SensorResult) else result
     assert found is not None
     return (found if isinstance(found, str) else found.skip_message) or ""
 
@@ -72,11 +63,11 @@ def test_an_installation_with_loaded_months_is_known_from_its_lake(world: World,
     server.put("green_2020-04.csv.gz", version(301).data)
     changed = tick(world)
     assert requested(changed) == {"2020-04-01"}
-    assert isinstance(changed, SensorResult)
+    assert isinstance(changed, dg.SensorResult)
     assert not requested(tick(world, changed.cursor))
     # The cursor is lost before the run has ended: the same run is asked for, which Dagster does not do twice.
     again = tick(world, "no cursor")
-    assert isinstance(again, SensorResult)
+    assert isinstance(again, dg.SensorResult)
     assert [r.run_key for r in again.run_requests or []] == [r.run_key for r in changed.run_requests or []]
     assert world.run("green", APRIL, "raw_file").success
     assert not requested(tick(world))
@@ -88,7 +79,7 @@ def test_a_source_that_is_down_is_left_alone_for_a_while(world: World, server: F
     server.always(path, Fault(status=429))
     down = tick(world)
     assert "answered HTTP 429" in reason(down)
-    assert isinstance(down, SensorResult)
+    assert isinstance(down, dg.SensorResult)
     asked = len(server.seen)
     assert asked == 1
     assert "left alone until" in reason(tick(world, down.cursor))
@@ -103,19 +94,20 @@ def test_a_lake_that_cannot_be_asked_is_said(world: World):
 def test_the_sample_publishes_every_month_and_the_newest_one_is_taken(world: World):
     first = tick(world)
     assert requested(first) == {month(0).isoformat()}
-    assert isinstance(first, SensorResult) and SensorState.from_json(first.cursor)
+    assert isinstance(first, dg.SensorResult)
+    assert SensorState.from_json(first.cursor)
     assert not requested(tick(world, first.cursor))
 
 
 def test_the_schedule_takes_the_month_that_should_be_there_by_now(world: World, server: FileServer, tmp_path: Path):
     (home := tmp_path / "dagster").mkdir()
-    instance = DagsterInstance.local_temp(str(home))
+    instance = dg.DagsterInstance.local_temp(str(home))
     morning = datetime(2024, 4, 1, 6, tzinfo=NEW_YORK)
     world = world.with_source(server.url("/green_{month}.csv.gz"))
 
     def evaluate() -> object:
         # Ended here: a context left to the garbage collector sets Dagster's globals back in the middle of a later test.
-        with build_schedule_context(
+        with dg.build_schedule_context(
             instance=instance,
             scheduled_execution_time=morning,
             resources={name: world.resources[name] for name in ("source", "lake")},
@@ -124,16 +116,20 @@ def test_the_schedule_takes_the_month_that_should_be_there_by_now(world: World, 
 
     assert next_month(date(2024, 1, 1)) == months_before(morning.date(), LAG_MONTHS)
     late = evaluate()
-    assert isinstance(late, SkipReason) and "green 2024-01 is not published" in (late.skip_message or "")
+    assert isinstance(late, dg.SkipReason)
+    assert "green 2024-01 is not published" in (late.skip_message or "")
     server.put("green_2024-01.csv.gz", version(300, month=date(2024, 1, 1)).data)
     there = evaluate()
-    assert isinstance(there, RunRequest) and there.partition_key == "2024-01-01"
+    assert isinstance(there, dg.RunRequest)
+    assert there.partition_key == "2024-01-01"
     tags = {"dagster/partition": "2024-01-01"}
     run_id = "5f2a0f3c-0000-4000-8000-000000000000"
-    instance.add_run(DagsterRun("green_month_job", run_id, status=DagsterRunStatus.STARTED, tags=tags))
+    instance.add_run(dg.DagsterRun("green_month_job", run_id, status=dg.DagsterRunStatus.STARTED, tags=tags))
     loading = evaluate()
-    assert isinstance(loading, SkipReason) and loading.skip_message == "green 2024-01 is being loaded."
+    assert isinstance(loading, dg.SkipReason)
+    assert loading.skip_message == "green 2024-01 is being loaded."
     instance.delete_run(run_id)
     assert world.run("green", date(2024, 1, 1), "raw_file", "clean_parquet", "gcs_object").success
     loaded = evaluate()
-    assert isinstance(loaded, SkipReason) and loaded.skip_message == "green 2024-01 is loaded."
+    assert isinstance(loaded, dg.SkipReason)
+    assert loaded.skip_message == "green 2024-01 is loaded."

@@ -7,17 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
-from dagster import (
-    AssetKey,
-    DagsterEventType,
-    DagsterInstance,
-    DagsterRunStatus,
-    ExecuteInProcessResult,
-    RunConfig,
-    materialize,
-)
 from dagster._core.test_utils import create_run_for_test
 from google.cloud import bigquery
 
@@ -34,22 +26,22 @@ ALL_DAYS = ("run_days", "compute_log_days", "staging_days", "pending_days", "wor
 YEAR = 365 * 86400.0
 
 
-def tidy(world: World, home: DagsterInstance, dry_run: bool = False, **days: float) -> ExecuteInProcessResult:
+def tidy(world: World, home: dg.DagsterInstance, dry_run: bool = False, **days: float) -> dg.ExecuteInProcessResult:
     """Housekeeping with those ages, and for all else one that nothing reaches."""
     ages = dict.fromkeys(ALL_DAYS, 10_000.0) | days
-    config = RunConfig(
+    config = dg.RunConfig(
         ops={"operations__housekeeping": HousekeepingConfig(dry_run=dry_run, **ages)},
         loggers={"console": {"config": {"log_level": "ERROR"}}},
     )
-    result = materialize(
+    result = dg.materialize(
         [build_housekeeping_asset()], resources=world.resources, instance=home, run_config=config, raise_on_error=False
     )
     assert result.success, result.get_step_failure_events()
     return result
 
 
-def told(result: ExecuteInProcessResult) -> Mapping[str, Any]:
-    """The table's rows by kind."""
+def told(result: dg.ExecuteInProcessResult) -> Mapping[str, Any]:
+    """Return the table's rows by kind."""
     [event] = result.asset_materializations_for_node("operations__housekeeping")
     assert ("would_be_removed" in event.metadata) == event.metadata["dry_run"].value
     table = event.metadata.get("would_be_removed") or event.metadata["removed"]
@@ -62,25 +54,26 @@ def made_old(days: float) -> None:
         connection.execute("UPDATE runs SET update_timestamp = update_timestamp - %s", [timedelta(days=days)])
 
 
-def test_old_runs_go_and_what_the_ui_and_sensors_need_stays(world: World, dagster_home: DagsterInstance):
+def test_old_runs_go_and_what_the_ui_and_sensors_need_stays(world: World, dagster_home: dg.DagsterInstance):
     for month in (APRIL, APRIL, MAY):
         assert world.run("green", month, "raw_file", home=dagster_home).success
     [_, again, first] = [run.run_id for run in dagster_home.get_runs()]
     partition = {"dagster/partition": APRIL.isoformat()}
     failed, live = (
         create_run_for_test(dagster_home, job_name="green_month_job", status=status, tags=partition).run_id
-        for status in (DagsterRunStatus.FAILURE, DagsterRunStatus.STARTED)
+        for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
     )
     before = {run.run_id for run in dagster_home.get_runs()}
-    key = AssetKey(["green", "raw_file"])
-    latest = dagster_home.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
+    key = dg.AssetKey(["green", "raw_file"])
+    latest = dagster_home.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     line = load_status.read(psycopg_url(os.environ["DAGSTER_POSTGRES_URL"]))
 
     made_old(100)
     assert told(tidy(world, dagster_home, run_days=101)) == {}
     found = told(tidy(world, dagster_home, dry_run=True, run_days=90))
     assert list(found) == ["runs"]
-    assert found["runs"]["count"] == 1 and first in found["runs"]["names"]
+    assert found["runs"]["count"] == 1
+    assert first in found["runs"]["names"]
     assert before <= {run.run_id for run in dagster_home.get_runs()}
 
     assert told(tidy(world, dagster_home, run_days=90))["runs"]["count"] == 1
@@ -88,16 +81,16 @@ def test_old_runs_go_and_what_the_ui_and_sensors_need_stays(world: World, dagste
     assert before - after == {first}
     assert {again, failed, live} <= after
     assert dagster_home.get_records_for_run(first).records == []
-    assert latest == dagster_home.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
+    assert latest == dagster_home.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     assert load_status.read(psycopg_url(os.environ["DAGSTER_POSTGRES_URL"])) == line
     assert told(tidy(world, dagster_home, run_days=90)) == {}
 
 
-def test_compute_logs_of_runs_that_stay(world: World, dagster_home: DagsterInstance):
+def test_compute_logs_of_runs_that_stay(world: World, dagster_home: dg.DagsterInstance):
     folder = Path(os.environ["DAGSTER_LOCAL_DIR"])
     runs = [
         create_run_for_test(dagster_home, status=status).run_id
-        for status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.STARTED)
+        for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED)
     ]
     for run_id in runs:
         logs = folder / run_id / "compute_logs"
@@ -106,12 +99,13 @@ def test_compute_logs_of_runs_that_stay(world: World, dagster_home: DagsterInsta
         os.utime(logs, (time.time() - YEAR,) * 2)
     found = told(tidy(world, dagster_home, compute_log_days=30))
     assert (found["compute logs"]["count"], found["compute logs"]["bytes"]) == (1, 1000)
-    assert not (folder / runs[0]).exists() and (folder / runs[1]).exists()
+    assert not (folder / runs[0]).exists()
+    assert (folder / runs[1]).exists()
     assert dagster_home.get_run_by_id(runs[0]) is not None
 
 
 def leave(world: World) -> dict[str, int]:
-    """What killed runs leave in every place; how many of each kind."""
+    """Return what killed runs leave in every place; how many of each kind."""
     assert world.run("green", MAY).success
     assert world.run("green", APRIL, "raw_file", "clean_parquet").success
     with psycopg.connect(world.postgres_url) as connection:
@@ -135,7 +129,7 @@ def leave(world: World) -> dict[str, int]:
     }
 
 
-def test_leftovers_go_from_every_place(world: World, dagster_home: DagsterInstance):
+def test_leftovers_go_from_every_place(world: World, dagster_home: dg.DagsterInstance):
     left = leave(world)
     everything = dict.fromkeys(("staging_days", "pending_days", "work_days", "cache_days"), 0.0)
     before = world.leftovers()
@@ -146,7 +140,7 @@ def test_leftovers_go_from_every_place(world: World, dagster_home: DagsterInstan
     assert world.leftovers() == before
 
     # A run of the dataset is under way: all of it may be its.
-    live = create_run_for_test(dagster_home, job_name="green_month_job", status=DagsterRunStatus.STARTED)
+    live = create_run_for_test(dagster_home, job_name="green_month_job", status=dg.DagsterRunStatus.STARTED)
     kinds = told(tidy(world, dagster_home, **everything))
     assert set(kinds) == {"work folders"}
     dagster_home.delete_run(live.run_id)
@@ -158,7 +152,8 @@ def test_leftovers_go_from_every_place(world: World, dagster_home: DagsterInstan
     assert world.leftovers() == []
     assert [p for p in (world.settings.data_dir / "cache").rglob("*") if p.is_file()] == []
     # All that is needed is in the lake.
-    assert world.run("green", APRIL).success and world.run("green", MAY, "postgres_table").success
+    assert world.run("green", APRIL).success
+    assert world.run("green", MAY, "postgres_table").success
     totals = world.totals("green", APRIL)
     assert totals["lake"] == totals["bigquery"] == totals["postgres"]
 
@@ -178,7 +173,7 @@ def test_leftovers_of_a_busy_dataset_are_recognized_with_an_underscore_in_its_na
     assert not _is_of("green_trips_2020_04_staging", busy)
 
 
-def test_a_scratch_folder_in_use_is_left_alone(world: World, dagster_home: DagsterInstance):
+def test_a_scratch_folder_in_use_is_left_alone(world: World, dagster_home: dg.DagsterInstance):
     with world.lake.scratch() as folder:
         assert told(tidy(world, dagster_home, work_days=0.0)) == {}
         assert folder.is_dir()
