@@ -1,6 +1,6 @@
-"""The only reader of the environment: every `TAXI_*` variable, its default and its check.
+"""All settings: every `TAXI_*` variable with its meaning, default and check. Nothing else reads them.
 
-Secrets are not printed from here: of the variable that holds one, a `Settings` says only whether it is set.
+docs/settings.md and .env.example are generated from the fields below (`taxi_assets.cli.settings_document`).
 """
 
 import hashlib
@@ -8,146 +8,318 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from taxi_assets.errors import SettingsError
 from taxi_assets.mail_settings import SmtpServer, addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "TAXI_"
 
 TLC_ZONES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zone_lookup.csv"
 TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
+SAMPLE = "sample"
+GOOGLE_VARIABLES = ("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
 LOCAL_PROJECT = "taxi-local"
 LOCAL_BUCKET = "taxi-local"
-# A UNIX socket's whole path holds at most 107 bytes, of which PostgreSQL's file name takes 17.
+# The path of a UNIX socket holds at most 107 bytes, of which PostgreSQL's file name takes 17.
 MAX_SOCKET_DIR_BYTES = 90
-
-VARIABLES: Mapping[str, str] = {
-    "TAXI_ENV": "`local` (default: everything runs on this machine) or `cloud`",
-    "TAXI_SOURCE": "`sample`, or comma-separated URL templates with {dataset} and {month}",
-    "TAXI_ZONES_SOURCE": "`sample`, or the URL of the zone lookup; TLC's own unless TAXI_SOURCE is `sample`",
-    "TAXI_SOURCE_ALLOW_PRIVATE": "`1` or `0`: whether sources may be on this machine or in a private network; "
-    "`1` by default with TAXI_ENV=local",
-    "TAXI_DATA_DIR": "folder of all local state, `.taxi` in the project by default",
-    "TAXI_POSTGRES_URL": "the warehouse database, postgresql://user:password@host:port/database",
-    "TAXI_GCP_PROJECT": "Google Cloud project",
-    "TAXI_GCS_BUCKET": "bucket of the lake",
-    "TAXI_BIGQUERY_DATASET": "BigQuery dataset of the tables, `taxi` by default",
-    "TAXI_BIGQUERY_LOCATION": "location of that dataset, `US` by default",
-    "TAXI_GCS_EMULATOR": "address of the storage emulator of TAXI_ENV=local, this machine's by default",
-    "TAXI_BIGQUERY_EMULATOR": "address of the BigQuery emulator of TAXI_ENV=local, this machine's by default",
-    "TAXI_UI_PORT": "port of the local Dagster UI, 3000 by default",
-    "TAXI_GCS_PORT": "port of the local storage emulator, 9023 by default",
-    "TAXI_BIGQUERY_PORT": "port of the local BigQuery emulator, 9050 by default",
-    "TAXI_BIGQUERY_GRPC_PORT": "second (gRPC) port of the local BigQuery emulator, 9060 by default",
-    "TAXI_UI_URL": "where people open the UI, for links in alerts; http://127.0.0.1:<TAXI_UI_PORT> by default",
-    "TAXI_ALERT_WEBHOOK": "URL of an incoming webhook in Slack's format",
-    "TAXI_ALERT_SMTP_URL": "mail server, smtp://user:password@host:587 or smtps://, with ?from= if need be",
-    "TAXI_ALERT_EMAIL": "comma-separated addresses that get alerts by that server",
-    "TAXI_EXECUTOR": "`in_process` (default: a run takes its steps itself) or `celery` (workers take them)",
-    "TAXI_REDIS_URL": "with TAXI_EXECUTOR=celery, the Redis of the workers, redis://:password@host:port/0",
-    "TAXI_SAMPLE_ROWS": "rows in each month of the sample source; by default it depends on the month",
-}
-
-PORT_DEFAULTS: Mapping[str, int] = {
-    "TAXI_UI_PORT": 3000,
-    "TAXI_GCS_PORT": 9023,
-    "TAXI_BIGQUERY_PORT": 9050,
-    "TAXI_BIGQUERY_GRPC_PORT": 9060,
-}
+# Kubernetes gives each pod such variables for each Service; one named `taxi-...` has the prefix of our settings.
+_SERVICE_LINK = re.compile(r"TAXI_\w+_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP)\w*)", re.ASCII)
 
 
-# By Google's rules for each.
+def split_templates(text: str) -> list[str]:
+    """Split TAXI_SOURCE at its commas. A comma splits only before a scheme or `sample`: a signed query may hold one."""
+    parts = re.split(r",\s*(?=(?:https?|file)://|sample\s*(?:,|$))", text)
+    return [part.strip(" ,") for part in parts if part.strip(" ,")]
+
+
+def _variable(info: ValidationInfo) -> str:
+    return f"{PREFIX}{(info.field_name or '').upper()}"
+
+
+def _choice(value: str, info: ValidationInfo) -> str:
+    known = {"env": ("local", "cloud"), "executor": ("in_process", "celery")}[info.field_name or ""]
+    if value not in known:
+        raise ValueError(f"{_variable(info)} is {value!r}; it can be `{known[0]}` or `{known[1]}`.")
+    return value
+
+
+def _whole_number(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str):
+        if not value.isascii() or not value.isdigit() or int(value) == 0:
+            raise ValueError(f"{_variable(info)} is {value!r}; it must be a whole number above 0.")
+        value = int(value)
+    return value
+
+
+def _port(value: int, info: ValidationInfo) -> int:
+    if value > 65535:
+        raise ValueError(f"{_variable(info)} is {value}; a port is at most 65535.")
+    return value
+
+
+def _switch(value: Any, info: ValidationInfo) -> Any:
+    if value not in (True, False, "0", "1"):
+        raise ValueError(f"{_variable(info)} is {value!r}; it can be 1 or 0.")
+    return value in (True, "1")
+
+
+def _web_address(value: str, info: ValidationInfo) -> str:
+    if not value.startswith(("https://", "http://")):
+        # The value is not repeated: the address of a webhook is its key.
+        raise ValueError(f"{_variable(info)} does not begin with https:// or http://.")
+    return value.rstrip("/") if info.field_name == "ui_url" else value
+
+
+def _secret_web_address(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    _web_address(value.get_secret_value(), info)
+    return value
+
+
+def _redis_address(value: str, info: ValidationInfo) -> str:
+    if not value.startswith(("redis://", "rediss://")):
+        raise ValueError(f"{_variable(info)} does not begin with redis:// or rediss://.")
+    return value
+
+
+def _source(value: str) -> str:
+    if value == SAMPLE:
+        return value
+    for template in split_templates(value):
+        if not template.startswith(("https://", "http://", "file://")):
+            raise ValueError(
+                "TAXI_SOURCE has an entry that is neither `sample` nor begins with https://, http:// or file://."
+            )
+        if "{month}" not in template.partition("?")[0].rsplit("/", 1)[-1]:
+            raise ValueError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
+    return value
+
+
+def _zones_source(value: str) -> str:
+    if value != SAMPLE and not value.startswith(("https://", "http://", "file://")):
+        raise ValueError("TAXI_ZONES_SOURCE is neither `sample` nor begins with https://, http:// or file://.")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+# By Google's rules for each. The names become parts of statements and addresses, which Google's client does not quote.
 _NAMES: Mapping[str, tuple[str, str]] = {
-    "TAXI_GCP_PROJECT": (
+    "gcp_project": (
         r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
         "a project's id: 6 to 30 lower-case letters, digits and hyphens, such as my-project-123",
     ),
-    "TAXI_GCS_BUCKET": (
+    "gcs_bucket": (
         r"(?=.{3,222}\Z)[a-z0-9][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*(?<=[a-z0-9])",
         "a bucket's name, without gs://: 3 to 63 lower-case letters, digits, '-', '_' and '.'",
     ),
-    "TAXI_BIGQUERY_DATASET": (r"[A-Za-z0-9_]{1,1024}", "a dataset's name without its project: letters, digits and '_'"),
-    "TAXI_BIGQUERY_LOCATION": (r"[A-Za-z][A-Za-z0-9-]{0,62}", "a location such as US, EU or europe-west3"),
+    "bigquery_dataset": (r"[A-Za-z0-9_]{1,1024}", "a dataset's name without its project: letters, digits and '_'"),
+    "bigquery_location": (r"[A-Za-z][A-Za-z0-9-]{0,62}", "a location such as US, EU or europe-west3"),
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the environment says, checked."""
+def _google_name(value: str | None, info: ValidationInfo) -> str | None:
+    pattern, rule = _NAMES[info.field_name or ""]
+    if value and not re.fullmatch(pattern, value):
+        raise ValueError(f"{_variable(info)} is {value!r}; it must be {rule}.")
+    return value
 
-    env: str
-    # URLs can hold a password or a signed query, so it is left out of what is printed.
-    source: str = field(repr=False)
-    source_is_set: bool
-    zones_source: str = field(repr=False)
-    zones_source_is_set: bool
-    source_allow_private: bool
-    data_dir: Path
-    postgres_url_is_set: bool
-    gcp_project: str | None
-    gcs_bucket: str | None
-    bigquery_dataset: str
-    bigquery_location: str
-    storage_emulator_host: str | None
-    bigquery_emulator_host: str | None
-    ui_port: int
-    gcs_port: int
-    bigquery_port: int
-    bigquery_grpc_port: int
-    executor: str
-    redis_url: str | None = field(repr=False)
-    sample_rows: int | None
-    ui_url: str
-    alert_webhook_is_set: bool
-    alert_email_is_set: bool
+
+def _local_only(value: str | None) -> Any:
+    return lambda data: value if data.get("env") == "local" else None
+
+
+def _emulator_host(kind: str) -> Any:
+    """Return a default for an emulator's address. With TAXI_ENV=cloud there is none, whatever is left over."""
+
+    def default(data: dict[str, Any]) -> str | None:
+        if data.get("env") != "local":
+            return None
+        return data.get(f"{kind}_emulator") or f"http://127.0.0.1:{data.get(f'{kind}_port')}"
+
+    return default
+
+
+Choice = BeforeValidator(_choice)
+Port = Annotated[int, BeforeValidator(_whole_number), AfterValidator(_port)]
+GoogleName = AfterValidator(_google_name)
+
+
+class Settings(BaseSettings):
+    """The settings of an environment, checked. No secret shows in its text.
+
+    A field's variable is its name in upper case with the prefix `TAXI_`. An empty variable is as good as none.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, validate_default=False)
+
+    env: Annotated[Literal["local", "cloud"], Choice] = Field(
+        "local", description="`local`: everything runs on this machine. `cloud`: Google Cloud and a PostgreSQL of yours"
+    )
+    # URLs can hold a password or a signed query, so they are left out of what is printed.
+    source: Annotated[str, AfterValidator(_source)] = Field(
+        # A cloud deployment must never load samples by omission.
+        default_factory=lambda data: SAMPLE if data.get("env") == "local" else TLC_SOURCE,
+        repr=False,
+        description="`sample`, or comma-separated URL templates with `{dataset}` and `{month}` (`YYYY-MM`), tried in "
+        "order; `sample` with `local`, TLC's own address with `cloud`",
+        examples=[TLC_SOURCE],
+    )
+    zones_source: Annotated[str, AfterValidator(_zones_source)] = Field(
+        default_factory=lambda data: SAMPLE if data.get("source", SAMPLE) == SAMPLE else TLC_ZONES,
+        repr=False,
+        description="`sample`, or the URL of the zone lookup; TLC's own unless TAXI_SOURCE is `sample`",
+        examples=[TLC_ZONES],
+    )
+    source_allow_private: Annotated[bool, BeforeValidator(_switch)] = Field(
+        # A laptop's files may be served by itself; in the cloud a private address is more likely a trap.
+        default_factory=lambda data: data.get("env") == "local",
+        description="`1`: sources may have addresses of this machine and of private networks (default with `local`); "
+        "`0`: only public ones (default with `cloud`)",
+        examples=["1"],
+    )
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        PROJECT_ROOT / ".taxi",
+        description="folder of all local state, `.taxi` in the project by default; delete it to begin anew",
+        examples=["/var/lib/taxi"],
+    )
+    postgres_url: SecretStr | None = Field(
+        None,
+        description="the warehouse database; needed with `cloud`",
+        examples=["postgresql://user:password@host:5432/database"],
+    )
+    gcp_project: Annotated[str | None, GoogleName] = Field(
+        default_factory=_local_only(LOCAL_PROJECT),
+        description="Google Cloud project; needed with `cloud`",
+        examples=["my-project"],
+    )
+    gcs_bucket: Annotated[str | None, GoogleName] = Field(
+        default_factory=_local_only(LOCAL_BUCKET),
+        description="bucket of the lake; needed with `cloud`, where it must exist",
+        examples=["my-taxi-lake"],
+    )
+    bigquery_dataset: Annotated[str, GoogleName] = Field(
+        "taxi", description="BigQuery dataset of the tables, made if it does not exist"
+    )
+    bigquery_location: Annotated[str, GoogleName] = Field(
+        "US", description="location of that dataset, which must be the bucket's"
+    )
+    ui_port: Port = Field(3000, description="port of the local Dagster UI")
+    gcs_port: Port = Field(9023, description="port of the local storage emulator")
+    bigquery_port: Port = Field(9050, description="port of the local BigQuery emulator")
+    bigquery_grpc_port: Port = Field(9060, description="second (gRPC) port of the local BigQuery emulator")
+    gcs_emulator: str | None = Field(
+        None,
+        description="address of the storage emulator with `local`, if it is on another machine",
+        examples=["http://host:9023"],
+    )
+    bigquery_emulator: str | None = Field(
+        None,
+        description="address of the BigQuery emulator with `local`, if it is on another machine",
+        examples=["http://host:9050"],
+    )
+    # Google's own variables.
+    storage_emulator_host: str | None = Field(
+        validation_alias="STORAGE_EMULATOR_HOST", default_factory=_emulator_host("gcs")
+    )
+    bigquery_emulator_host: str | None = Field(
+        validation_alias="BIGQUERY_EMULATOR_HOST", default_factory=_emulator_host("bigquery")
+    )
+    ui_url: Annotated[str, AfterValidator(_web_address)] = Field(
+        default_factory=lambda data: f"http://127.0.0.1:{data.get('ui_port')}",
+        description="where people open the UI, for the links in alerts; the local address by default",
+        examples=["https://taxi.example.org"],
+    )
+    alert_webhook: Annotated[SecretStr | None, AfterValidator(_secret_web_address)] = Field(
+        None,
+        description="URL of an incoming webhook in Slack's format; the address is its key",
+        examples=["https://hooks.slack.com/services/..."],
+    )
+    alert_smtp_url: SecretStr | None = Field(
+        None,
+        description="mail server: `smtp://` with STARTTLS or `smtps://`; user and password percent-encoded; `?from=` "
+        "sets the sender",
+        examples=["smtp://user:password@smtp.example.org:587?from=taxi@example.org"],
+    )
+    alert_email: SecretStr | None = Field(
+        None,
+        description="comma-separated addresses that get alerts by that server",
+        examples=["someone@example.org,another@example.org"],
+    )
+    executor: Annotated[Literal["in_process", "celery"], Choice] = Field(
+        "in_process", description="`in_process`: a run takes its steps itself. `celery`: workers take them"
+    )
+    redis_url: Annotated[str | None, AfterValidator(lambda v, info: v and _redis_address(v, info))] = Field(
+        None,
+        repr=False,
+        description="the Redis of the workers, needed with TAXI_EXECUTOR=celery; compose sets it",
+        examples=["redis://:password@host:6379/0"],
+    )
+    sample_rows: Annotated[int | None, BeforeValidator(_whole_number)] = Field(
+        None,
+        description="rows in each month of the sample source; by default it depends on the month",
+        examples=["3000"],
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read and check all variables.
 
         Raises:
-            SettingsError: a `TAXI_*` name that is not known, or a value that is not allowed.
+            SettingsError: A `TAXI_*` name is not known, or a value is not allowed.
         """
-        unknown = sorted(name for name in environ if name.startswith("TAXI_") and name not in VARIABLES)
-        if unknown:
-            raise SettingsError(
-                f"{unknown[0]} is set but is no setting of this project. Known are: {', '.join(VARIABLES)}."
-            )
-        env = environ.get("TAXI_ENV") or "local"
-        if env not in ("local", "cloud"):
-            raise SettingsError(f"TAXI_ENV is {env!r}; it can be `local` or `cloud`.")
-        local = env == "local"
-        ports = {name: _port(environ, name) for name in PORT_DEFAULTS}
-        return cls(
-            env=env,
-            source=_source(environ, local),
-            source_is_set=bool(environ.get("TAXI_SOURCE")),
-            zones_source=_zones_source(environ, local),
-            zones_source_is_set=bool(environ.get("TAXI_ZONES_SOURCE")),
-            # A laptop's files may be served by itself; in the cloud a private address is more likely a trap.
-            source_allow_private=_switch(environ, "TAXI_SOURCE_ALLOW_PRIVATE", local),
-            data_dir=Path(environ.get("TAXI_DATA_DIR") or PROJECT_ROOT / ".taxi").expanduser().absolute(),
-            postgres_url_is_set=bool(environ.get("TAXI_POSTGRES_URL")),
-            gcp_project=_name(environ, "TAXI_GCP_PROJECT") or (LOCAL_PROJECT if local else None),
-            gcs_bucket=_name(environ, "TAXI_GCS_BUCKET") or (LOCAL_BUCKET if local else None),
-            bigquery_dataset=_name(environ, "TAXI_BIGQUERY_DATASET") or "taxi",
-            bigquery_location=_name(environ, "TAXI_BIGQUERY_LOCATION") or "US",
-            storage_emulator_host=environ.get("STORAGE_EMULATOR_HOST") or _emulator(environ, "TAXI_GCS", local),
-            bigquery_emulator_host=environ.get("BIGQUERY_EMULATOR_HOST") or _emulator(environ, "TAXI_BIGQUERY", local),
-            ui_port=ports["TAXI_UI_PORT"],
-            gcs_port=ports["TAXI_GCS_PORT"],
-            bigquery_port=ports["TAXI_BIGQUERY_PORT"],
-            bigquery_grpc_port=ports["TAXI_BIGQUERY_GRPC_PORT"],
-            executor=_executor(environ),
-            redis_url=_redis_url(environ),
-            sample_rows=_positive(environ, "TAXI_SAMPLE_ROWS"),
-            ui_url=_web_address(environ, "TAXI_UI_URL").rstrip("/") or f"http://127.0.0.1:{ports['TAXI_UI_PORT']}",
-            alert_webhook_is_set=bool(_web_address(environ, "TAXI_ALERT_WEBHOOK")),
-            alert_email_is_set=_alert_email_is_set(environ),
-        )
+        ours = {n: v for n, v in environ.items() if n.startswith(PREFIX) and not _is_service_link(n, v)}
+        for name in sorted(ours):
+            if name not in VARIABLES:
+                raise SettingsError(
+                    f"{name} is set but is no setting of this project. Known are: {', '.join(VARIABLES)}."
+                )
+        reader = EnvSettingsSource(cls)
+        known = ours | {name: environ.get(name, "") for name in GOOGLE_VARIABLES}
+        # The reader compares names in lower case.
+        reader.env_vars = {name.lower(): value for name, value in known.items() if value}
+        try:
+            return cls(**reader())
+        except ValidationError as error:
+            # pydantic's own text repeats the value, which may be a secret.
+            message = error.errors(include_input=False, include_url=False)[0]["msg"]
+            raise SettingsError(message.removeprefix("Value error, ")) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the signature is pydantic's)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing but what `from_environment` passes, so that a test's environment is its own."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _check_what_belongs_together(self) -> "Settings":
+        if self.executor == "celery" and self.redis_url is None:
+            raise ValueError("TAXI_EXECUTOR=celery needs TAXI_REDIS_URL; set it to redis://:password@host:port/0.")
+        if bool(self.alert_smtp_url) != bool(self.alert_email):
+            one, other = ("SMTP_URL", "EMAIL") if self.alert_smtp_url else ("EMAIL", "SMTP_URL")
+            raise ValueError(f"TAXI_ALERT_{one} is set, but TAXI_ALERT_{other} is not; e-mail needs both.")
+        if self.alert_smtp_url and self.alert_email:
+            SmtpServer.parse(self.alert_smtp_url.get_secret_value())
+            addresses(self.alert_email.get_secret_value())
+        return self
+
+    def is_set(self, field: str) -> bool:
+        """Return whether the field's variable is set, as against its default."""
+        return field in self.model_fields_set
 
     @property
     def socket_dir(self) -> Path:
@@ -159,111 +331,24 @@ class Settings:
         return Path(tempfile.gettempdir()) / f"taxi-{digest}"
 
     def local_postgres_url(self, database: str, driver: str = "postgresql") -> str:
-        """URL of a database on the local PostgreSQL; it has no password, the socket's folder guards it."""
-        # The port names the socket's file; unsaid, a PGPORT of the user's would.
+        """Return the URL of a database on the local PostgreSQL. It has no password; the socket's folder guards it."""
+        # The port names the socket's file; without it, a PGPORT of the user's would.
         return f"{driver}://postgres@/{database}?host={quote(str(self.socket_dir))}&port=5432"
 
 
-def split_templates(text: str) -> list[str]:
-    """Split TAXI_SOURCE at its commas. A comma splits only before a scheme or `sample`: a signed query may hold one."""
-    parts = re.split(r",\s*(?=(?:https?|file)://|sample\s*(?:,|$))", text)
-    return [part.strip(" ,") for part in parts if part.strip(" ,")]
+def _is_service_link(name: str, value: Any) -> bool:
+    """Return whether Kubernetes made the variable for a Service, as in `TAXI_UI_PORT=tcp://10.0.0.1:80`."""
+    is_link = str(value).startswith(("tcp://", "udp://")) and name.upper().endswith("_PORT")
+    return is_link or _SERVICE_LINK.fullmatch(name) is not None
 
 
-def _source(environ: Mapping[str, str], local: bool) -> str:
-    source = environ.get("TAXI_SOURCE")
-    if not source:
-        # TLC's own address for every month; a cloud deployment must never load samples by omission.
-        return "sample" if local else TLC_SOURCE
-    if source == "sample":
-        return source
-    for template in split_templates(source):
-        if not template.startswith(("https://", "http://", "file://")):
-            raise SettingsError(
-                "TAXI_SOURCE has an entry that is neither `sample` nor begins with https://, http:// or file://."
-            )
-        if "{month}" not in template.partition("?")[0].rsplit("/", 1)[-1]:
-            raise SettingsError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
-    return source
-
-
-def _zones_source(environ: Mapping[str, str], local: bool) -> str:
-    source = environ.get("TAXI_ZONES_SOURCE") or ("sample" if _source(environ, local) == "sample" else TLC_ZONES)
-    if source != "sample" and not source.startswith(("https://", "http://", "file://")):
-        raise SettingsError("TAXI_ZONES_SOURCE is neither `sample` nor begins with https://, http:// or file://.")
-    return source
-
-
-def _name(environ: Mapping[str, str], variable: str) -> str | None:
-    """Return a name that becomes part of statements and addresses, which Google's client does not quote."""
-    text = environ.get(variable)
-    pattern, rule = _NAMES[variable]
-    if text and not re.fullmatch(pattern, text):
-        raise SettingsError(f"{variable} is {text!r}; it must be {rule}.")
-    return text
-
-
-def _web_address(environ: Mapping[str, str], name: str) -> str:
-    address = environ.get(name) or ""
-    if address and not address.startswith(("https://", "http://")):
-        # Not repeated: a webhook's address is its key.
-        raise SettingsError(f"{name} does not begin with https:// or http://.")
-    return address
-
-
-def _alert_email_is_set(environ: Mapping[str, str]) -> bool:
-    server, people = environ.get("TAXI_ALERT_SMTP_URL"), environ.get("TAXI_ALERT_EMAIL")
-    if not server and not people:
-        return False
-    if not server or not people:
-        one, other = ("SMTP_URL", "EMAIL") if server else ("EMAIL", "SMTP_URL")
-        raise SettingsError(f"TAXI_ALERT_{one} is set, but TAXI_ALERT_{other} is not; e-mail needs both.")
-    SmtpServer.parse(server)
-    addresses(people)
-    return True
-
-
-def _emulator(environ: Mapping[str, str], prefix: str, local: bool) -> str | None:
-    if not local:
-        # A leftover of another environment must not divert a cloud deployment.
-        return None
-    return environ.get(f"{prefix}_EMULATOR") or f"http://127.0.0.1:{_port(environ, f'{prefix}_PORT')}"
-
-
-def _executor(environ: Mapping[str, str]) -> str:
-    executor = environ.get("TAXI_EXECUTOR") or "in_process"
-    if executor not in ("in_process", "celery"):
-        raise SettingsError(f"TAXI_EXECUTOR is {executor!r}; it can be `in_process` or `celery`.")
-    return executor
-
-
-def _redis_url(environ: Mapping[str, str]) -> str | None:
-    url = environ.get("TAXI_REDIS_URL") or None
-    if url is None and _executor(environ) == "celery":
-        raise SettingsError("TAXI_EXECUTOR=celery needs TAXI_REDIS_URL; set it to redis://:password@host:port/0.")
-    if url is not None and not url.startswith(("redis://", "rediss://")):
-        raise SettingsError("TAXI_REDIS_URL does not begin with redis:// or rediss://.")
-    return url
-
-
-def _port(environ: Mapping[str, str], name: str) -> int:
-    port = _positive(environ, name) or PORT_DEFAULTS[name]
-    if port > 65535:
-        raise SettingsError(f"{name} is {port}; a port is at most 65535.")
-    return port
-
-
-def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
-    text = environ.get(name)
-    if text not in (None, "", "0", "1"):
-        raise SettingsError(f"{name} is {text!r}; it can be 1 or 0.")
-    return text == "1" if text else default
-
-
-def _positive(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SettingsError(f"{name} is {text!r}; it must be a whole number above 0.")
-    return int(text)
+# The meaning of each variable, by its name.
+VARIABLES: Mapping[str, str] = {
+    f"{PREFIX}{name.upper()}": field.description
+    for name, field in Settings.model_fields.items()
+    if field.description is not None
+}
+PORT_DEFAULTS: Mapping[str, int] = {
+    f"{PREFIX}{name.upper()}": Settings.model_fields[name].default
+    for name in ("ui_port", "gcs_port", "bigquery_port", "bigquery_grpc_port")
+}

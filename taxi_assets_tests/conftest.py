@@ -231,7 +231,9 @@ def world(services: Settings, tmp_path: Path) -> World:
 def make_world(services: Settings, data_dir: Path) -> World:
     """Return a new world within the shared services."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    settings = replace(services, data_dir=data_dir, gcs_bucket=name.replace("_", "-"), bigquery_dataset=name)
+    settings = services.model_copy(
+        update={"data_dir": data_dir, "gcs_bucket": name.replace("_", "-"), "bigquery_dataset": name}
+    )
     with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     url = services.local_postgres_url(name)

@@ -18,7 +18,7 @@ def settings(**environ: str) -> Settings:
 
 def test_defaults_are_local() -> None:
     found = settings()
-    assert (found.env, found.source, found.source_is_set) == ("local", "sample", False)
+    assert (found.env, found.source, found.is_set("source")) == ("local", "sample", False)
     assert found.data_dir == PROJECT_ROOT / ".taxi"
     assert (found.gcp_project, found.gcs_bucket) == ("taxi-local", "taxi-local")
     assert (found.bigquery_dataset, found.bigquery_location) == ("taxi", "US")
@@ -85,12 +85,12 @@ def test_refusals(name: str, value: str, said: str) -> None:
 )
 def test_sources(source: str) -> None:
     found = settings(TAXI_SOURCE=source)
-    assert (found.source, found.source_is_set) == (source, True)
+    assert (found.source, found.is_set("source")) == (source, True)
 
 
 def test_secrets_are_not_kept() -> None:
     found = settings(TAXI_POSTGRES_URL="postgresql://u:hunter2@db/taxi", PGPASSWORD="hunter2")
-    assert found.postgres_url_is_set
+    assert found.is_set("postgres_url")
     assert "hunter2" not in repr(found)
 
 
@@ -167,9 +167,25 @@ def test_where_alerts_go_and_what_they_link_to() -> None:
         TAXI_ALERT_SMTP_URL="smtp://user:s3cret@mail",
         TAXI_ALERT_EMAIL="a@b",
     )
-    assert (found.ui_url, found.alert_webhook_is_set, found.alert_email_is_set) == (
+    assert (found.ui_url, found.is_set("alert_webhook"), found.is_set("alert_email")) == (
         "https://taxi.example.org",
         True,
         True,
     )
     assert "s3cret" not in repr(found)
+
+
+def test_what_kubernetes_sets_for_services_is_passed_over() -> None:
+    links = {
+        "TAXI_ASSETS_SERVICE_HOST": "10.0.0.1",
+        "TAXI_ASSETS_SERVICE_PORT": "80",
+        "TAXI_ASSETS_SERVICE_PORT_HTTP": "80",
+        "TAXI_ASSETS_PORT": "tcp://10.0.0.1:80",
+        "TAXI_ASSETS_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "TAXI_ASSETS_PORT_80_TCP_ADDR": "10.0.0.1",
+        # A Service with the name `taxi-ui`.
+        "TAXI_UI_PORT": "tcp://10.0.0.1:80",
+    }
+    assert settings(**links) == settings()
+    with pytest.raises(SettingsError, match="TAXI_ASSETS_PORT is set but is no setting"):
+        settings(TAXI_ASSETS_PORT="3000")

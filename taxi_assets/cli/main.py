@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from dotenv import load_dotenv
@@ -21,7 +21,9 @@ from taxi_assets.cli import warehouse as cli_warehouse
 from taxi_assets.cli.tables import table
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import parse_month
-from taxi_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from taxi_assets.settings import Settings
 
 NOT_RUNNING = 3
 # What users can cause: a path that does not fit, and a full disk.
@@ -49,6 +51,13 @@ class TaxiGroup(click.Group):
         return ctx.exit(1)
 
 
+def _settings() -> "Settings":
+    # Importing pydantic takes longer than `taxi --help` may.
+    from taxi_assets.settings import Settings
+
+    return Settings.from_environment()
+
+
 @click.group(cls=TaxiGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="taxi")
 def cli() -> None:
@@ -65,7 +74,7 @@ def up(detach: bool, no_dagster: bool) -> None:
     from taxi_assets.local import supervisor
 
     run = supervisor.start_detached if detach else supervisor.run_foreground
-    run(Settings.from_environment(), dagster=not no_dagster, say=click.echo)
+    run(_settings(), dagster=not no_dagster, say=click.echo)
 
 
 @cli.command()
@@ -73,7 +82,7 @@ def down() -> None:
     """Stop what `taxi up` started; the data stays."""
     from taxi_assets.local import supervisor
 
-    stopped = supervisor.stop(Settings.from_environment())
+    stopped = supervisor.stop(_settings())
     click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing is running.")
 
 
@@ -86,7 +95,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from taxi_assets.local.environment import environment, psycopg_url
     from taxi_assets.runtime import load_status
 
-    settings = Settings.from_environment()
+    settings = _settings()
     found = supervisor.status(settings)
     url = environment(settings).get("DAGSTER_POSTGRES_URL") or os.environ.get("DAGSTER_POSTGRES_URL", "")
     datasets = load_status.read(psycopg_url(url))
@@ -106,7 +115,7 @@ def env() -> None:
     """Print the variables that dagster, psql and Google's clients need: eval "$(taxi env)"."""
     from taxi_assets.local.environment import environment, missing
 
-    settings = Settings.from_environment()
+    settings = _settings()
     for name, value in environment(settings).items():
         click.echo(f"export {name}={shlex.quote(value)}")
     if names := missing(settings):
@@ -121,7 +130,7 @@ def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:
     from taxi_assets.cli import demo as module
 
     module.run_demo(
-        Settings.from_environment(),
+        _settings(),
         datasets or module.DATASETS,
         [parse_month(month) for month in months] or module.MONTHS,
         click.echo,

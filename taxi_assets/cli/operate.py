@@ -13,7 +13,6 @@ import click
 
 from taxi_assets.cli.tables import table
 from taxi_assets.months import month_text, parse_span
-from taxi_assets.settings import Settings
 
 if TYPE_CHECKING:
     from taxi_assets.reconcile.verify import VerificationReport
@@ -57,6 +56,7 @@ def lake_and_sinks() -> Iterator[dict[str, Any]]:
     """Return the lake and the warehouses, with the environment that their clients need."""
     from taxi_assets.defs.build import lake_and_warehouses
     from taxi_assets.local.environment import environment
+    from taxi_assets.settings import Settings
 
     settings = Settings.from_environment()
     os.environ.update(environment(settings))

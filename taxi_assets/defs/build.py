@@ -31,8 +31,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     local_url = settings.local_postgres_url("taxi") if settings.env == "local" else None
     return {
         "source": SourceResource(
-            templates=dg.EnvVar("TAXI_SOURCE") if settings.source_is_set else settings.source,
-            zones=dg.EnvVar("TAXI_ZONES_SOURCE") if settings.zones_source_is_set else settings.zones_source,
+            templates=dg.EnvVar("TAXI_SOURCE") if settings.is_set("source") else settings.source,
+            zones=dg.EnvVar("TAXI_ZONES_SOURCE") if settings.is_set("zones_source") else settings.zones_source,
             allow_private=settings.source_allow_private,
             sample_rows=settings.sample_rows,
             sample=SampleFiles(),
@@ -50,12 +50,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             emulator_host=settings.bigquery_emulator_host,
         ),
         "postgres": PostgresWarehouse(
-            url=dg.EnvVar("TAXI_POSTGRES_URL") if settings.postgres_url_is_set else local_url
+            url=dg.EnvVar("TAXI_POSTGRES_URL") if settings.is_set("postgres_url") else local_url
         ),
         "notifier": Notifier(
-            webhook=dg.EnvVar("TAXI_ALERT_WEBHOOK") if settings.alert_webhook_is_set else None,
-            smtp_url=dg.EnvVar("TAXI_ALERT_SMTP_URL") if settings.alert_email_is_set else None,
-            email=dg.EnvVar("TAXI_ALERT_EMAIL") if settings.alert_email_is_set else None,
+            webhook=dg.EnvVar("TAXI_ALERT_WEBHOOK") if settings.is_set("alert_webhook") else None,
+            smtp_url=dg.EnvVar("TAXI_ALERT_SMTP_URL") if settings.is_set("alert_email") else None,
+            email=dg.EnvVar("TAXI_ALERT_EMAIL") if settings.is_set("alert_email") else None,
         ),
     }
 

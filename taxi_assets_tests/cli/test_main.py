@@ -1,7 +1,10 @@
 """The command line and the environment it prints, without any service."""
 
+import errno
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,6 +147,32 @@ def test_a_proxy_is_not_asked_for_this_machine() -> None:
 def test_psycopg_reads_the_url_of_sqlalchemy() -> None:
     assert psycopg_url("postgresql+psycopg2://u@/d?host=/s") == "postgresql://u@/d?host=/s"
     assert psycopg_url("postgres://u@h/d") == "postgresql://u@h/d"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_what_a_user_can_cause_is_one_line(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "/some/file")
+
+    monkeypatch.setattr("taxi_assets.local.supervisor.stop", fail)
+    done = CliRunner().invoke(cli, ["down"])
+    assert (done.exit_code, done.stderr) == (1, f"taxi: {os.strerror(number)}: /some/file\n")
+
+
+def test_any_other_error_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("taxi_assets.local.supervisor.stop", fail)
+    done = CliRunner().invoke(cli, ["down"])
+    assert isinstance(done.exception, OSError)
+    assert not done.stderr
+
+
+def test_a_closed_pipe_is_quiet(folder: Path) -> None:
+    command = f"{sys.executable} -m taxi_assets.cli.main contract yellow | true"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
 
 
 def test_two_services_on_one_port_are_refused() -> None:

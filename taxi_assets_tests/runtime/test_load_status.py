@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def test_what_is_loaded_missing_failed_and_behind(world: World, dagster_home: dg
 
 def test_a_database_that_is_not_there_is_told_at_once(services: Settings, tmp_path: Path):
     began = time.monotonic()
-    found = load_status.read(replace(services, data_dir=tmp_path).local_postgres_url("dagster"))
+    found = load_status.read(services.model_copy(update={"data_dir": tmp_path}).local_postgres_url("dagster"))
     assert found == "Dagster's database does not answer"
     assert datasets_table(found) == f"datasets: unknown, {found}"
     assert time.monotonic() - began < 2

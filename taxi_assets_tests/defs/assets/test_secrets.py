@@ -3,7 +3,6 @@
 import logging
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ def definitions(world: World, server: FileServer, monkeypatch: pytest.MonkeyPatc
     }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    said = Settings.from_environment(environ)
-    same = {"source": said.source, "source_is_set": True, "postgres_url_is_set": True}
-    return build_definitions(replace(world.settings, **same))
+    found = Settings.from_environment(environ)
+    same = {"source": found.source, "postgres_url": found.postgres_url}
+    return build_definitions(world.settings.model_copy(update=same))
 
 
 def seen(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str:
