@@ -27,7 +27,7 @@ MONTHS = (date(2015, 1, 1), date(2020, 4, 1), date(2024, 1, 1))
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def run_demo(settings: Settings, datasets: Sequence[str], months: Sequence[date], say: Callable[[str], None]) -> None:
+def run_demo(settings: Settings, datasets: Sequence[str], months: Sequence[date], log: Callable[[str], None]) -> None:
     """Materialize the months of the datasets and say what came of them; the services stop if they were not running.
 
     Raises:
@@ -39,36 +39,36 @@ def run_demo(settings: Settings, datasets: Sequence[str], months: Sequence[date]
         for month in months:
             item.check_month(month)
     os.environ.update(environment(settings))
-    stack = Stack(settings, dagster=False, report=lambda service, seconds: say(f"✓ {service.name} {seconds:.1f} s"))
+    stack = Stack(settings, dagster=False, report=lambda service, seconds: log(f"✓ {service.name} {seconds:.1f} s"))
     try:
         stack.start()
     except AlreadyRunningError:
-        say("Using the services that `taxi up` has running.")
-        _run(chosen, months, say)
+        log("Using the services that `taxi up` has running.")
+        _run(chosen, months, log)
         return
     try:
-        _run(chosen, months, say)
+        _run(chosen, months, log)
     finally:
         stack.stop()
-        say("Stopped the services; the data stays. `taxi up` starts them again, with Dagster's UI.")
+        log("Stopped the services; the data stays. `taxi up` starts them again, with Dagster's UI.")
 
 
-def _run(datasets: Sequence[Dataset], months: Sequence[date], say: Callable[[str], None]) -> None:
+def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str], None]) -> None:
     settings = Settings.from_environment()
     definitions = build_definitions(settings)
-    say("Source: " + (SAMPLE_SOURCE if settings.source == "sample" else redact(settings.source)))
+    log("Source: " + (SAMPLE_SOURCE if settings.source == "sample" else redact(settings.source)))
     counts = ("raw rows", "kept", "rejected", "BigQuery", "PostgreSQL")
     rows: list[tuple[str, ...]] = [("dataset", "month", *counts, "seconds", "rejected by reason")]
     with dg.DagsterInstance.get() as instance:
         for item in datasets:
             for month in months:
-                seconds = _materialize(definitions, instance, item, month, say)
+                seconds = _materialize(definitions, instance, item, month, log)
                 rows.append(_row(settings, item, month, seconds))
-    say("\n" + table(rows, numbers=range(2, 8)) + "\n")
+    log("\n" + table(rows, numbers=range(2, 8)) + "\n")
 
 
 def _materialize(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, item: Dataset, month: date, say: Callable[[str], None]
+    definitions: dg.Definitions, instance: dg.DagsterInstance, item: Dataset, month: date, log: Callable[[str], None]
 ) -> float:
     """Run the month's job in this process; its steps are said as they end. Returns seconds."""
     run_id = str(uuid.uuid4())
@@ -80,12 +80,12 @@ def _materialize(
             return
         step = f"{item.name:<6} {month_text(month)}  {event.step_key.removeprefix(item.name + '__'):<15}"
         if event.event_type == dg.DagsterEventType.STEP_SUCCESS:
-            say(f"{step} ✓ {event.step_success_data.duration_ms / 1000:.1f} s")
+            log(f"{step} ✓ {event.step_success_data.duration_ms / 1000:.1f} s")
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failed.append(_reason(event))
-            say(f"{step} ✗ {failed[-1]}")
+            log(f"{step} ✗ {failed[-1]}")
         elif event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
-            say(f"{step} … tried again soon")
+            log(f"{step} … tried again soon")
 
     instance.add_event_listener(run_id, hear)
     started = time.monotonic()

@@ -74,7 +74,7 @@ def up(detach: bool, no_dagster: bool) -> None:
     from taxi_assets.local import supervisor
 
     run = supervisor.start_detached if detach else supervisor.run_foreground
-    run(_settings(), dagster=not no_dagster, say=click.echo)
+    run(_settings(), dagster=not no_dagster, report=click.echo)
 
 
 @cli.command()

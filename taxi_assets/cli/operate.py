@@ -69,13 +69,13 @@ def _reports(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "li
     from taxi_assets.reconcile.verify import verify
     from taxi_assets.resources.warehouse import WAREHOUSES
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         if not quiet:
             click.echo(f"\r{text:<40}", err=True, nl=False)
 
     with lake_and_sinks() as resources:
         warehouses = [resources[name] for name in WAREHOUSES]
-        found = [verify(DATASETS[name], resources["lake"], warehouses, first, last, say) for name in chosen]
+        found = [verify(DATASETS[name], resources["lake"], warehouses, first, last, show) for name in chosen]
     if not quiet:
         click.echo(f"\r{'':<40}\r", err=True, nl=False)
     return found

@@ -44,8 +44,8 @@ OTHERS = """
 
 | variable | meaning |
 |---|---|
-| `DAGSTER_POSTGRES_URL` | Dagster's storage, `postgresql+psycopg2://user:password@host:5432/dagster`; needed with `cloud` |
-| `GOOGLE_APPLICATION_CREDENTIALS` | path of Google's key file; not needed after `gcloud auth application-default login` |
+| `DAGSTER_POSTGRES_URL` | Dagster's storage with `cloud`, `postgresql+psycopg2://user:password@host:5432/dagster` |
+| `GOOGLE_APPLICATION_CREDENTIALS` | Google's key file; not needed after `gcloud auth application-default login` |
 | `STORAGE_EMULATOR_HOST`, `BIGQUERY_EMULATOR_HOST` | Google's variables for emulators; set by `taxi env` with `local` |
 
 docker-compose.yaml has more, which [.env.example](../.env.example) lists.

@@ -11,6 +11,6 @@ from taxi_assets.settings import Settings
 
 if __name__ == "__main__":
     try:
-        run_foreground(Settings.from_environment(), dagster="--no-dagster" not in sys.argv[1:], say=print)
+        run_foreground(Settings.from_environment(), dagster="--no-dagster" not in sys.argv[1:], report=print)
     except TaxiError as error:
         sys.exit(f"taxi: {error}")

@@ -1,18 +1,17 @@
-"""What a stack leaves on disk for other commands to read: its state file and its lock.
+"""What a stack leaves on disk for other commands: its state file and its lock.
 
-The lock says whether a stack may start, the state file what runs. Neither is needed to start again after
-a kill: the lock dies with its holder, and a process in the state file counts only if it is still the same.
+The lock decides whether a stack may start, the state file lists what runs. After a kill neither prevents a start: the
+lock is free when its holder has ended, and a process in the state file counts only if it is still the same one.
 """
 
-import fcntl
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 STATE_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
@@ -33,7 +32,7 @@ class ServiceState:
 
 @dataclass
 class StackState:
-    """One stack; `reason` is the sentence that says why it ended, if not because it was told to."""
+    """One stack; `reason` is why it ended, if it was not stopped."""
 
     phase: str  # starting, running or stopped
     supervisor_pid: int
@@ -46,7 +45,7 @@ class StackState:
     services: dict[str, ServiceState] = field(default_factory=dict)
 
     def supervised(self) -> bool:
-        """Whether the supervisor that wrote this is alive and has not stopped its stack."""
+        """Return whether the supervisor that wrote this is alive and has not stopped its stack."""
         return self.phase != "stopped" and is_same(self.supervisor_pid, self.supervisor_identity)
 
 
@@ -87,30 +86,24 @@ def identity(pid: int) -> str | None:
 
 
 def is_same(pid: int | None, expected: str | None) -> bool:
-    """Whether process `pid` runs and is the one that `expected` was taken from."""
+    """Return whether process `pid` runs and is the one that `expected` was taken from."""
     return pid is not None and expected is not None and identity(pid) == expected
 
 
 class Lock:
-    """The right to run a stack in a data folder: held by one process, given back when that one dies."""
+    """The right to run a stack in a data folder. One process holds it; it is free again when that one ends."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / LOCK_FILE
-        self._descriptor: int | None = None
+        self._lock = FileLock(data_dir / LOCK_FILE, mode=0o600, blocking=False)
 
     def acquire(self) -> bool:
-        """Take the lock if nobody has it; whether it is ours now."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take the lock if nobody has it. Return whether it is ours."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            self._lock.acquire()
+        except Timeout:
             return False
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:
-        """Give the lock back; without it, nothing."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Release the lock if it is held."""
+        self._lock.release()

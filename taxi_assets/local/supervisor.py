@@ -1,4 +1,4 @@
-"""What `taxi up`, `taxi down` and `taxi status` do, without the command line around it."""
+"""Start, stop and report the local stack: what `taxi up`, `taxi down` and `taxi status` do."""
 
 import os
 import signal
@@ -23,53 +23,53 @@ from taxi_assets.local.stack import (
 )
 from taxi_assets.settings import PROJECT_ROOT, Settings
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 _DOWN_SECONDS = 60.0
 
 
-def run_foreground(settings: Settings, *, dagster: bool, say: Say) -> None:
+def run_foreground(settings: Settings, *, dagster: bool, report: Report) -> None:
     """Run a stack until SIGINT, SIGTERM or SIGHUP stops it.
 
     Raises:
-        ServiceError: it could not start, or a service ended by itself; all others are stopped then.
+        ServiceError: It could not start, or a service ended by itself; all others are stopped then.
     """
 
-    def report(service: Service, seconds: float) -> None:
-        say(_ready_line(service.name, service.address, seconds))
+    def report_ready(service: Service, seconds: float) -> None:
+        report(_ready_line(service.name, service.address, seconds))
 
-    stack = Stack(settings, dagster=dagster, report=report)
+    stack = Stack(settings, dagster=dagster, report=report_ready)
     with _stopping_on_signals(stack):
         try:
             stack.start()
-            say(_next_steps(settings, dagster))
-            say("Ctrl-C stops all; the data stays.")
+            report(_next_steps(settings, dagster))
+            report("Ctrl-C stops all; the data stays.")
             stack.watch()
-            say("Stopping.")
+            report("Stopping.")
         except AlreadyRunningError:
-            say(_wait_for_other(settings, dagster))
+            report(_wait_for_other(settings, dagster))
             return
         except StopRequestedError:
             pass
         except ServiceEndedError as error:
             stack.stop(error)
-            _say_tail(error.service.log, say)
+            _report_tail(error.service.log, report)
             raise
         finally:
-            # Also when nothing can be said any more, because the terminal was closed.
+            # Also when the terminal was closed and nothing can be printed any more.
             stack.stop()
-        say(f"Stopped. The data is in {settings.data_dir}.")
+        report(f"Stopped. The data is in {settings.data_dir}.")
 
 
-def start_detached(settings: Settings, *, dagster: bool, say: Say) -> None:
-    """Start a stack that lives on when this command and its shell end; returns when all services answer.
+def start_detached(settings: Settings, *, dagster: bool, report: Report) -> None:
+    """Start a stack that outlives this command and its shell. Return when all services respond.
 
     Raises:
-        ServiceError: it could not start; nothing is left running.
+        ServiceError: It could not start; nothing is left running.
     """
     running = state.read(settings.data_dir)
     if running is not None and running.supervised():
-        say(_wait_for_other(settings, dagster))
+        report(_wait_for_other(settings, dagster))
         return
     log = make_folders(settings) / "stack.log"
     command = [sys.executable, "-u", "-m", "taxi_assets.local", *([] if dagster else ["--no-dagster"])]
@@ -84,24 +84,24 @@ def start_detached(settings: Settings, *, dagster: bool, say: Say) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    said: set[str] = set()
+    reported: set[str] = set()
     while True:
         ended = supervisor.poll() is not None
         current = state.read(settings.data_dir)
         if current is not None and current.supervisor_pid == supervisor.pid:
             for name, entry in current.services.items():
-                if entry.ready_seconds is not None and name not in said:
-                    said.add(name)
-                    say(_ready_line(name, entry.address, entry.ready_seconds))
+                if entry.ready_seconds is not None and name not in reported:
+                    reported.add(name)
+                    report(_ready_line(name, entry.address, entry.ready_seconds))
             if current.phase == "running":
-                say(_next_steps(settings, dagster))
-                say("It runs in the background; `taxi down` stops it.")
+                report(_next_steps(settings, dagster))
+                report("It runs in the background; `taxi down` stops it.")
                 return
             if ended and current.failed_service is not None:
-                _say_tail(Path(current.services[current.failed_service].log), say)
+                _report_tail(Path(current.services[current.failed_service].log), report)
         if ended:
             if current is not None and current.supervisor_pid != supervisor.pid and current.supervised():
-                say(_wait_for_other(settings, dagster))
+                report(_wait_for_other(settings, dagster))
                 return
             reason = current.reason if current is not None and current.supervisor_pid == supervisor.pid else None
             raise ServiceError(reason or f"The stack ended with exit code {supervisor.returncode}; see {log}.")
@@ -109,10 +109,10 @@ def start_detached(settings: Settings, *, dagster: bool, say: Say) -> None:
 
 
 def stop(settings: Settings) -> list[str]:
-    """Stop the stack, whoever supervises it, and end what a killed supervisor left; names what was stopped.
+    """Stop the stack, and what a killed supervisor left running. Return the names of what was stopped.
 
     Raises:
-        ServiceError: the supervisor did not end within 60 seconds.
+        ServiceError: The supervisor did not end within 60 seconds.
     """
     current = state.read(settings.data_dir)
     if current is None:
@@ -130,7 +130,7 @@ def stop(settings: Settings) -> list[str]:
     os.kill(current.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_SECONDS
     while True:
-        # Its last word is that all has stopped; it is itself a process of the stack until it has ended.
+        # The supervisor is itself a process of the stack until it has ended.
         if not state.is_same(current.supervisor_pid, current.supervisor_identity):
             return names[::-1]
         if time.monotonic() > deadline:
@@ -177,7 +177,7 @@ def _service_status(
     if alive:
         word = "running" if entry.state != "starting" else "starting"
     elif entry.state in ("running", "starting"):
-        # Ended, and nobody has written so: the supervisor is about to, or was killed as well.
+        # It ended, and the state file does not show it yet, or the supervisor was killed as well.
         word = "crashed" if supervised and entry.pid is not None else "stopped"
     uptime = round(time.time() - entry.started_at, 1) if alive and entry.started_at else None
     return {
@@ -190,7 +190,7 @@ def _service_status(
 
 
 def _wait_for_other(settings: Settings, dagster: bool) -> str:
-    """Wait until the stack of another process answers; the sentence that says so."""
+    """Wait until the stack of another process is up, and return a sentence that states so."""
     while True:
         current = state.read(settings.data_dir)
         if current is None or not current.supervised():
@@ -220,16 +220,16 @@ def _ready_line(name: str, address: str, seconds: float) -> str:
     return f"✓ {name:<10} {seconds:5.1f} s  {address}"
 
 
-def _say_tail(log: Path, say: Say) -> None:
+def _report_tail(log: Path, report: Report) -> None:
     lines = processes.tail(log)
     if lines:
-        say(f"The last lines of {log}:")
-        say("\n".join(f"    {line}" for line in lines.splitlines()))
+        report(f"The last lines of {log}:")
+        report("\n".join(f"    {line}" for line in lines.splitlines()))
 
 
 @contextmanager
 def _stopping_on_signals(stack: Stack) -> Iterator[None]:
-    """Let the signals of a shell, a service manager and a closed terminal ask the stack to stop."""
+    """Stop the stack on the signals of a shell, a service manager and a closed terminal."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stack.stop_requested.set()) for number in numbers}
     try:
