@@ -5,7 +5,7 @@ Anything else that is raised is a defect of this project and keeps its traceback
 
 
 class TaxiError(Exception):
-    """Base of all errors meant for people; `retryable` says whether waiting may mend it."""
+    """Base of all errors meant for people; `retryable` is whether waiting may help."""
 
     retryable = False
 
@@ -19,11 +19,11 @@ class NotPublishedError(TaxiError):
 
 
 class SourceError(TaxiError):
-    """The source answered with something that asking again will not change (403, a redirect loop)."""
+    """The source responded with something that another request will not change (403, a redirect loop)."""
 
 
 class SourceUnavailableError(TaxiError):
-    """The source is down, slow or asks to wait (429, 5xx, timeouts, broken connections)."""
+    """The source is down, slow or limits requests (429, 5xx, timeouts, broken connections)."""
 
     retryable = True
 
@@ -33,7 +33,7 @@ class BadFileError(TaxiError):
 
 
 class ContractError(TaxiError):
-    """A file's columns are not what the data contract of its dataset knows."""
+    """A file's columns are not those of its dataset's data contract."""
 
 
 class ServiceError(TaxiError):

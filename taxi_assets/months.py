@@ -13,7 +13,7 @@ def parse_month(text: str) -> date:
     """Return the first day of the month written as `2020-04` or `2020-04-01`.
 
     Raises:
-        SettingsError: the text is no month.
+        SettingsError: The text is no month.
     """
     match = _MONTH.fullmatch(text)
     if not match:
@@ -25,7 +25,7 @@ def parse_span(text: str) -> tuple[date, date]:
     """Return the first and the last month of a span written as `2019-01..2019-12`, or of a single month.
 
     Raises:
-        SettingsError: the text is neither, or ends before it begins.
+        SettingsError: The text is neither, or ends before it begins.
     """
     begin, dots, end = text.partition("..")
     first = parse_month(begin)
@@ -36,12 +36,12 @@ def parse_span(text: str) -> tuple[date, date]:
 
 
 def month_text(month: date) -> str:
-    """`2020-04` for any day of April 2020."""
+    """Return `2020-04` for any day of April 2020."""
     return f"{month:%Y-%m}"
 
 
 def months_between(earlier: date, later: date) -> int:
-    """How many months `later` is after `earlier`; negative if it is before."""
+    """Return how many months `later` is after `earlier`; negative if it is before."""
     return (later.year - earlier.year) * 12 + later.month - earlier.month
 
 

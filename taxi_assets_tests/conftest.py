@@ -205,7 +205,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def retries(result: dg.ExecuteInProcessResult) -> int:
-    """How often a step was tried again."""
+    """Return how often a step was tried again."""
     return sum(event.is_step_up_for_retry for event in result.all_events)
 
 

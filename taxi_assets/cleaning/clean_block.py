@@ -69,7 +69,7 @@ def _count(found: NDArray[np.bool_] | None) -> int:
 def _rejected(
     block: Block, dataset: Dataset, rejected: NDArray[np.int64], reason: NDArray[np.int8]
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
-    """Positions, reasons and originals of the rejected rows and the torn lines, in the file's order."""
+    """Return positions, reasons and originals of the rejected rows and the torn lines, in the file's order."""
     numbers = block.numbers[rejected]
     names = dataset.rule_names
     reasons = [names[number - 1] for number in reason[rejected].tolist()]
@@ -85,7 +85,7 @@ def _rejected(
 
 
 def rejected_batch(month: date, numbers: NDArray[np.int64], reasons: list[str], originals: list[str]) -> pa.RecordBatch:
-    """Rejected rows in `REJECTED_SCHEMA`."""
+    """Return rejected rows in `REJECTED_SCHEMA`."""
     months = pa.array(np.full(len(numbers), month, "datetime64[D]"))
     return pa.RecordBatch.from_arrays(
         [months, pa.array(numbers, pa.int64()), pa.array(reasons, pa.string()), pa.array(originals, pa.string())],

@@ -235,7 +235,7 @@ def _originals(reader: RawReader, numbers: NDArray[np.int64]) -> Iterator[str]:
 
 
 def _row_numbers(positions: NDArray[np.int64], rejected: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions among the kept rows, from 0, as positions in the raw file, from 1.
+    """Return positions among the kept rows, from 0, as positions in the raw file, from 1.
 
     `rejected` are the numbers of the rejected rows in rising order: before the i-th of them stand
     its number less i less 1 kept ones.

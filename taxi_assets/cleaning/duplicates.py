@@ -40,7 +40,7 @@ SHADOW_EMPTY = ("passenger_count", "rate_code", "store_and_fwd_flag")
 def row_keys(batch: pa.RecordBatch, columns: list[str], shadows: bool) -> Keys:
     """Return the keys of a batch; `columns` are those that the file has, the same for all its batches.
 
-    The lowest bit of the shadow key says whether the meter's fields are filled; without `shadows`
+    The lowest bit of the shadow key is set if the meter's fields are filled; without `shadows`
     there is none.
     """
     rows = Rows(batch)
@@ -113,11 +113,11 @@ class KeyFiles:
         """Append the keys of a batch."""
         self.rows += len(keys["a"])
         for name, hashes in keys.items():
-            # Not `tofile`, which does not tell when the disk is full at the end.
+            # Not `tofile`, which raises nothing if the disk is full at the end.
             self._files[name].write(hashes.data)
 
     def find_duplicates(self) -> Mask | None:
-        """Which kept rows equal an earlier one, by position; None when none do."""
+        """Mark the kept rows that equal an earlier one, by position. Return None if none does."""
         found: Mask | None = None
         for repeated in self._repeated("a"):
             positions, (a, b) = self._rows_with(repeated, "a", "b")
@@ -130,7 +130,7 @@ class KeyFiles:
         return found
 
     def count_shadows(self) -> int:
-        """Rows with the meter's fields empty that have a double with them filled."""
+        """Count rows with the meter's fields empty that have a double with them filled."""
         count = 0
         for repeated in self._repeated("shadow"):
             _, (keys,) = self._rows_with(repeated, "shadow")
@@ -155,7 +155,7 @@ class KeyFiles:
         return repeated
 
     def _rows_with(self, repeated: Hash, *names: str) -> tuple[NDArray[np.int64], list[Hash]]:
-        """Positions and keys of the rows whose first named key is among those."""
+        """Return positions and keys of the rows whose first named key is among those."""
         positions, keys = [], []
         for start, chunks in enumerate(zip(*map(self._chunks, names), strict=True)):
             values = chunks[0] >> _ONE

@@ -26,18 +26,18 @@ _MONTH = re.compile(r"(?<![0-9])20[0-9]{2}-[0-9]{2}(?![0-9])")
 def inspect_file(path: Path, dataset: str | None = None, month: str | None = None) -> dict[str, Any]:
     """Describe a raw file as values that JSON can hold.
 
-    The dataset and the month are what the caller says, or else what the file's name says; the
-    dataset is otherwise told from the columns. `columns` gives each published name with its
+    Dataset and month are the arguments, or else taken from the file's name; the dataset is
+    otherwise found by the columns. `columns` gives each published name with its
     canonical column, None where the contract ignores it; `absent` are canonical columns that will be NULL.
 
     Raises:
-        SettingsError: the dataset or the month cannot be told, or does not exist.
-        BadFileError, ContractError: the file cannot be read, or not as that dataset.
+        SettingsError: The dataset or the month cannot be determined, or does not exist.
+        BadFileError, ContractError: The file cannot be read, or not as that dataset.
     """
     if not path.is_file():
         raise BadFileError(f"{path} is not a file; give the path of a raw file on this machine.")
     if not path.name.endswith(SUFFIXES):
-        raise BadFileError(f"{path.name} ends in none of {', '.join(SUFFIXES)}, by which its format is told.")
+        raise BadFileError(f"{path.name} ends in none of {', '.join(SUFFIXES)}, which determine its format.")
     chosen = _dataset(path, dataset)
     first_day = _month(path, month)
     chosen.check_month(first_day)
@@ -62,26 +62,26 @@ def inspect_file(path: Path, dataset: str | None = None, month: str | None = Non
     }
 
 
-def _dataset(path: Path, said: str | None) -> Dataset:
-    if said is not None:
-        return dataset_named(said)
+def _dataset(path: Path, name: str | None) -> Dataset:
+    if name is not None:
+        return dataset_named(name)
     if named := _DATASET.search(path.name.lower()):
         return DATASETS[named[1]]
     guessed = guess_dataset(header_of(path))
     if guessed is None:
         raise SettingsError(
-            f"Neither the name nor the columns of {path.name} say which dataset it is; add --dataset with one of "
+            f"Neither the name nor the columns of {path.name} show which dataset it is; add --dataset with one of "
             f"{', '.join(DATASETS)}."
         )
     return guessed
 
 
-def _month(path: Path, said: str | None) -> date:
-    if said is not None:
-        return parse_month(said)
+def _month(path: Path, name: str | None) -> date:
+    if name is not None:
+        return parse_month(name)
     named = _MONTH.search(path.name)
     if not named:
-        raise SettingsError(f"The name of {path.name} does not say which month it is; add --month, such as 2020-04.")
+        raise SettingsError(f"The name of {path.name} does not show which month it is; add --month, such as 2020-04.")
     return parse_month(named[0])
 
 

@@ -40,7 +40,7 @@ def map_columns(dataset: Dataset, header: Sequence[str]) -> tuple[Column | None,
     """Return the canonical column of each published name.
 
     Raises:
-        ContractError: a name that the contract does not know, a name that comes twice, or a missing
+        ContractError: A name that the contract does not know, a name that comes twice, or a missing
             column that it requires.
     """
     aliases = dataset.schema.aliases
@@ -54,7 +54,7 @@ def map_columns(dataset: Dataset, header: Sequence[str]) -> tuple[Column | None,
     twice = [name for name, count in Counter(normalize(name) for name in header).items() if count > 1]
     if twice:
         raise ContractError(
-            f"The file has {_names(twice)} more than once, so its columns cannot be told apart by name."
+            f"The file has {_names(twice)} more than once, so its columns cannot be distinguished by name."
         )
     columns = tuple(aliases.get(normalize(name)) for name in header)
     found = {column.name for column in columns if column is not None}
@@ -72,8 +72,8 @@ def csv_layout(dataset: Dataset, format_: str, head: bytes) -> Layout:
     """Return the layout of a CSV whose first bytes are `head`.
 
     Raises:
-        BadFileError: there is no header.
-        ContractError: see `map_columns`.
+        BadFileError: There is no header.
+        ContractError: See `map_columns`.
     """
     header = csv_header(head)
     lines = _text_lines(head)[1:]
@@ -87,7 +87,7 @@ def csv_header(head: bytes) -> tuple[str, ...]:
     """Return the column names of a CSV whose first bytes are `head`.
 
     Raises:
-        BadFileError: there is no header.
+        BadFileError: There is no header.
     """
     lines = _text_lines(head)
     if not lines:
@@ -100,7 +100,7 @@ def csv_header(head: bytes) -> tuple[str, ...]:
 
 
 def split_line(line: str) -> list[str]:
-    """Return the fields of one line of a CSV; none if they cannot be told, as with a carriage return inside."""
+    """Return the fields of one line of a CSV; none if they are ambiguous, as with a carriage return inside."""
     try:
         return next(csv.reader([line]), [])
     except csv.Error:
@@ -112,7 +112,7 @@ def _text_lines(head: bytes) -> list[str]:
 
 
 def guess_dataset(header: Sequence[str]) -> Dataset | None:
-    """Return the dataset whose contract knows all the names, if it is only one."""
+    """Return the dataset whose contract has all the names, if there is exactly one."""
     fitting = []
     for dataset in DATASETS.values():
         try:

@@ -20,11 +20,11 @@ def contract(dataset: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--dataset", help="Which dataset it is, when neither its name nor its columns say so.")
-@click.option("--month", help="Which month it is, such as 2020-04, when its name does not say so.")
+@click.option("--dataset", help="Which dataset it is, if neither its name nor its columns show it.")
+@click.option("--month", help="Which month it is, such as 2020-04, if its name does not show it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(file: Path, dataset: str | None, month: str | None, as_json: bool) -> None:
-    """Say how the columns of a raw FILE map, and how many of its rows each rule would reject. Nothing is loaded."""
+    """Show how the columns of a raw FILE map, and how many of its rows each rule would reject. Nothing is loaded."""
     from taxi_assets.cleaning import inspect as inspect_file
 
     found = inspect_file.inspect_file(file, dataset, month)

@@ -28,11 +28,11 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run_demo(settings: Settings, datasets: Sequence[str], months: Sequence[date], log: Callable[[str], None]) -> None:
-    """Materialize the months of the datasets and say what came of them; the services stop if they were not running.
+    """Materialize the months of the datasets and print the results. Services stop again if they were not running.
 
     Raises:
-        ServiceError: a step failed; it is named with its reason.
-        SettingsError: no such dataset, or no such month of it.
+        ServiceError: A step failed; it is named with its reason.
+        SettingsError: No such dataset, or no such month of it.
     """
     chosen = [dataset(name) for name in datasets]
     for item in chosen:
@@ -70,11 +70,11 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str
 def _materialize(
     definitions: dg.Definitions, instance: dg.DagsterInstance, item: Dataset, month: date, log: Callable[[str], None]
 ) -> float:
-    """Run the month's job in this process; its steps are said as they end. Returns seconds."""
+    """Run the month's job in this process; report its steps as they end, and return the seconds."""
     run_id = str(uuid.uuid4())
     failed: list[str] = []
 
-    def hear(entry: dg.EventLogEntry) -> None:
+    def report(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None or event.step_key is None:
             return
@@ -87,7 +87,7 @@ def _materialize(
         elif event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
             log(f"{step} … tried again soon")
 
-    instance.add_event_listener(run_id, hear)
+    instance.add_event_listener(run_id, report)
     started = time.monotonic()
     result = definitions.resolve_job_def(f"{item.name}_month_job").execute_in_process(
         run_config=_QUIET,

@@ -1,4 +1,4 @@
-"""The command `taxi`. It reads arguments and prints; what a command does is said elsewhere.
+"""The command `taxi`. It reads arguments and prints results; other modules do the work.
 
 Modules are imported inside the commands that need them, so that `taxi --help` stays fast.
 """
@@ -62,7 +62,7 @@ def _settings() -> "Settings":
 @click.version_option(__version__, prog_name="taxi")
 def cli() -> None:
     """Taxi Assets: New York's taxi trip records, from published file to warehouse."""
-    # As Dagster does; what the real environment says wins.
+    # As Dagster does; the real environment wins.
     load_dotenv(Path.cwd() / ".env", override=False)
 
 
@@ -99,7 +99,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     found = supervisor.status(settings)
     url = environment(settings).get("DAGSTER_POSTGRES_URL") or os.environ.get("DAGSTER_POSTGRES_URL", "")
     datasets = load_status.read(psycopg_url(url))
-    # A word instead of an object says why there is none.
+    # A text instead of an object is the reason why there is none.
     found["datasets"] = datasets
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -119,7 +119,7 @@ def env() -> None:
     for name, value in environment(settings).items():
         click.echo(f"export {name}={shlex.quote(value)}")
     if names := missing(settings):
-        click.echo(f"taxi: TAXI_ENV=cloud also needs {', '.join(names)}; set them as .env.example says.", err=True)
+        click.echo(f"taxi: TAXI_ENV=cloud also needs {', '.join(names)}; set them as in .env.example.", err=True)
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""The commands of `taxi` for whoever operates it; they read arguments and print."""
+"""The commands of `taxi` that operate the platform; they read arguments and print."""
 
 import json
 import os

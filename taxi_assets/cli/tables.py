@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """Rows with their columns lined up; `numbers` are the columns that end, not begin, at the same place."""
+    """Return rows with their columns lined up; `numbers` are the columns that end, not begin, at the same place."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

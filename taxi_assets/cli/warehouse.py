@@ -24,7 +24,7 @@ def migrate(bigquery: bool, postgres: bool) -> None:
             click.echo(f"PostgreSQL: {f'applied {steps}' if steps else 'nothing to do'}.")
         if bigquery or not postgres:
             resources["bigquery"].ensure_tables()
-            click.echo("BigQuery: the tables are as the contract says.")
+            click.echo("BigQuery: the tables are as in the contract.")
 
 
 @click.command()
@@ -40,7 +40,7 @@ def rebuild(
     """Load BigQuery and PostgreSQL from the lake alone: every month that it holds, and the zones.
 
     Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
-    What equals the lake already is left, so that it can be stopped and asked for again. Exit code 0 if all that the
+    Months that equal the lake are skipped, so that an interrupted rebuild can be repeated. Exit code 0 if all that the
     lake holds is loaded, 1 if not.
     """
     from taxi_assets.contract.datasets import DATASETS

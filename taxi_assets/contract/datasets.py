@@ -1,4 +1,4 @@
-"""The registry of datasets, the only place that tells them apart: to add one, add an entry."""
+"""The registry of datasets, which holds all their differences. To add a dataset, add an entry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Dataset:
         """Refuse a month before the first one.
 
         Raises:
-            SettingsError: there never was such a file.
+            SettingsError: There never was such a file.
         """
         if month < self.first_month:
             raise SettingsError(
@@ -103,7 +103,7 @@ def dataset(name: str) -> Dataset:
     """Return the dataset of that name.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: There is none.
     """
     if name not in DATASETS:
         raise SettingsError(f"{name!r} is no dataset; there are {', '.join(DATASETS)}.")

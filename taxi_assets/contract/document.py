@@ -29,7 +29,7 @@ INTRODUCTION = f"""\
 # The data contract
 
 Every month that TLC ever published, in whatever layout, comes out with the columns below, in this order, in Parquet,
-BigQuery and PostgreSQL. `taxi contract DATASET` prints the same, `taxi inspect FILE` says how a file maps onto it.
+BigQuery and PostgreSQL. `taxi contract DATASET` prints the same, `taxi inspect FILE` shows how a file maps onto it.
 This is contract version {CONTRACT_VERSION}.
 
 This file is generated: change `taxi_assets/contract/schemas.py` or `taxi_assets/contract/rules.py`, then run
@@ -155,7 +155,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 
 def document() -> str:
-    """docs/data.md."""
+    """Return docs/data.md."""
     rejected = []
     for field in REJECTED_SCHEMA:
         meaning = (field.metadata or {}).get(b"description", b"As in the kept rows.").decode()

@@ -105,7 +105,7 @@ class Manifest:
         return self.rejected_rows / self.raw_rows if self.raw_rows else 0.0
 
     def to_json(self) -> str:
-        """One line of JSON; equal manifests give equal text."""
+        """Return one line of JSON; equal manifests give equal text."""
         return json.dumps(asdict(self), default=lambda value: value.isoformat())
 
     @classmethod
@@ -124,7 +124,7 @@ class Manifest:
         """Return the manifest in the metadata of a kept rows' Parquet file.
 
         Raises:
-            BadFileError: the file has none, so that this project did not write it.
+            BadFileError: The file has none, so that this project did not write it.
         """
         metadata: Mapping[bytes, bytes] = pq.read_metadata(path).metadata or {}
         if METADATA_KEY not in metadata:

@@ -10,12 +10,12 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 def raw_prefix(dataset: str) -> str:
-    """Prefix of a dataset's raw files; each keeps the name it was published under."""
+    """Return the prefix of a dataset's raw files; each keeps the name it was published under."""
     return f"raw/{dataset}/"
 
 
 def clean_object(dataset: str, month: date) -> str:
-    """Object of a month's kept rows."""
+    """Return the object of a month's kept rows."""
     return f"clean/{dataset}/{dataset}_trips_{month_text(month)}.parquet"
 
 
@@ -23,5 +23,5 @@ ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
 
 
 def rejected_object(dataset: str, month: date) -> str:
-    """Object of a month's rejected rows."""
+    """Return the object of a month's rejected rows."""
     return f"rejected/{dataset}/{dataset}_rejected_{month_text(month)}.parquet"

@@ -44,7 +44,7 @@ class Rows:
         return int(self._batch.num_rows)
 
     def has(self, name: str) -> bool:
-        """Whether the column exists and holds any value."""
+        """Return whether the column exists and holds any value."""
         index = self._batch.schema.get_field_index(name)
         return bool(index >= 0 and self._batch.column(index).null_count < len(self))
 
@@ -58,14 +58,14 @@ class Rows:
         return self._values[name]
 
     def nulls(self, name: str) -> Mask | None:
-        """Where the column is null; None stands for nowhere."""
+        """Return where the column is null; None stands for nowhere."""
         if name not in self._nulls:
             column = self._batch.column(name)
             self._nulls[name] = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
         return self._nulls[name]
 
     def where(self, name: str, found: Mask) -> Mask:
-        """`found`, but never where the column is null."""
+        """Return `found`, but never where the column is null."""
         nulls = self.nulls(name)
         return found if nulls is None else found & ~nulls
 
@@ -80,7 +80,7 @@ class Rule:
 
 
 def microseconds(day: date) -> int:
-    """Midnight of the day as Arrow's timestamp[us] counts it."""
+    """Return midnight of the day as Arrow's timestamp[us] counts it."""
     return (day - date(1970, 1, 1)) // timedelta(microseconds=1)
 
 

@@ -47,7 +47,7 @@ class Column:
 
     @property
     def is_money(self) -> bool:
-        """Whether the audit compares this column's sum between the lake and a warehouse."""
+        """Return whether the audit compares this column's sum between the lake and a warehouse."""
         return self.unit == "USD"
 
 

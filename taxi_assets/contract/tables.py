@@ -1,4 +1,4 @@
-"""The warehouse's tables, the same in BigQuery and in PostgreSQL; the contract says their columns."""
+"""The warehouse's tables, the same in BigQuery and in PostgreSQL; their columns are those of the contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

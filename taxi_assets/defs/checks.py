@@ -122,7 +122,7 @@ def _schema_is_the_contract(dataset: Dataset, kept: Path) -> dg.AssetCheckResult
     wrong += [f"no {f.name} {f.type}" for f in expected if f not in list(found)]
     same = found.equals(expected)
     what = ", ".join(wrong) or "the order of the columns"
-    return _result(SCHEMA, same, "All columns agree." if same else f"Not as the contract says: {what}.")
+    return _result(SCHEMA, same, "All columns agree." if same else f"Not as in the contract: {what}.")
 
 
 def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> dg.AssetCheckResult:

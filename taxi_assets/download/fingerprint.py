@@ -71,7 +71,7 @@ class Fingerprint:
 
     @property
     def can_compare(self) -> bool:
-        """Whether a conditional request can be made with it."""
+        """Return whether a conditional request can be made with it."""
         return bool(self.etag or self.last_modified)
 
     def unchanged(self, other: "Fingerprint") -> bool:

@@ -69,7 +69,7 @@ def _convert(error: Exception, shown: str, timeout: float) -> Exception:
         return SourceError(f"{shown} redirects more than {MAX_REDIRECTS} times; check the address in TAXI_SOURCE.")
     if isinstance(error, _INVALID_ADDRESS):
         return SourceError(
-            f"{shown} or the address it redirects to cannot be asked ({type(error).__name__}) where an http:// or "
+            f"{shown} or the address it redirects to cannot be requested ({type(error).__name__}) where an http:// or "
             "https:// URL was expected; check TAXI_SOURCE."
         )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):

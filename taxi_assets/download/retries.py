@@ -59,7 +59,7 @@ def with_retries(shown: str, retry: RetrySettings, attempt: Callable[[], T]) -> 
     def give_up(state: tenacity.RetryCallState) -> NoReturn:
         times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
         raise SourceUnavailableError(
-            f"{shown} did not deliver: {_fault(state).reason} (asked {times} in "
+            f"{shown} did not deliver: {_fault(state).reason} (tried {times} in "
             f"{state.seconds_since_start or 0:.0f} s); run it again later, or add a mirror to TAXI_SOURCE."
         )
 

@@ -27,6 +27,6 @@ def install_spatial_extension(home: Path) -> None:
 
 if __name__ == "__main__":
     install_spatial_extension(Path.home())
-    # It would ask the internet for the Avro extension at every start, and nothing here is Avro.
+    # It would download the Avro extension at every start, and nothing here is Avro.
     os.environ["BQEMU_ENABLE_FORMAT_EXTENSIONS"] = "false"
     main()

@@ -17,12 +17,12 @@ from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables to set, without those of `environ` that stay as they are.
 
-    What `environ` already says wins. With `TAXI_ENV=cloud` there is no variable of an emulator and none
-    with a secret: whoever runs in the cloud has set those.
+    What `environ` already holds wins. With `TAXI_ENV=cloud` there is no variable of an emulator and none
+    with a secret: with `cloud`, users set those themselves.
     """
     values = {
         "DAGSTER_LOCAL_DIR": str(settings.data_dir / "dagster"),
-        # What `-m` would say: plain `dagster asset materialize` reads neither pyproject.toml nor workspace.yaml.
+        # As `-m` would: plain `dagster asset materialize` reads neither pyproject.toml nor workspace.yaml.
         "DAGSTER_MODULE_NAME": "taxi_assets.definitions",
         "TAXI_ENV": settings.env,
         "TAXI_BIGQUERY_DATASET": settings.bigquery_dataset,
@@ -75,7 +75,7 @@ def _local(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    """Each port by the variable that sets it."""
+    """Return each port by the variable that sets it."""
     return {
         "TAXI_UI_PORT": settings.ui_port,
         "TAXI_GCS_PORT": settings.gcs_port,
@@ -99,7 +99,7 @@ def _path(settings: Settings, environ: Mapping[str, str]) -> str:
 
 
 def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keep a configured proxy from being asked for the loopback address."""
+    """Bypass a configured proxy for the loopback address."""
     if not any(environ.get(name) for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")):
         return {}
     current = environ.get("no_proxy") or environ.get("NO_PROXY") or ""

@@ -17,7 +17,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a service could listen on this port of the loopback address."""
+    """Return whether a service could listen on this port of the loopback address."""
     # Two questions, since neither suffices everywhere: macOS lets a bind to 127.0.0.1 succeed beside a
     # listener on all addresses, and a connect finds no socket that is bound but does not listen yet.
     with socket.socket() as probe:
@@ -37,7 +37,7 @@ def refuse_taken(ports: Mapping[str, int]) -> None:
     """Check ports before anything starts; `ports` maps the variable that sets one to its number.
 
     Raises:
-        ServiceError: a port is in use, is not ours to listen on, or is named twice.
+        ServiceError: A port is in use, is not ours to listen on, or is named twice.
     """
     seen: dict[int, str] = {}
     for variable, port in ports.items():

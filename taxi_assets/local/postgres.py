@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: its binaries, its data folder, its databases. Who starts it is not said here."""
+"""The embedded PostgreSQL: its binaries, its data folder, its databases. `services` starts it."""
 
 import functools
 import importlib.util
@@ -23,7 +23,7 @@ PORT = 5432
 # transaction writes no WAL; fsync stays on, since no row may be lost by a kill.
 OPTIONS = {
     "listen_addresses": "",
-    # Without TCP it names the socket's file; unsaid, a PGPORT of the user's would.
+    # Without TCP it names the socket's file; by default, a PGPORT of the user's would.
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "wal_level": "minimal",
@@ -114,16 +114,16 @@ def prepare(settings: Settings) -> None:
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise ServiceError(f"initdb ended with exit code {done.returncode} in {temporary}: {last[0].strip()}.")
     temporary.rename(folder)
 
 
 def is_ready(settings: Settings) -> bool:
-    """Whether the server takes connections; makes the databases when it does, and the warehouse's tables.
+    """Return whether the server takes connections; makes the databases when it does, and the warehouse's tables.
 
     Raises:
-        ServiceError: the tables are those of a newer version.
+        ServiceError: The tables are those of a newer version.
     """
     try:
         connection = psycopg.connect(
@@ -150,7 +150,7 @@ def is_ready(settings: Settings) -> bool:
 
 
 def _account() -> tuple[int, int] | None:
-    """User and group id that the server runs as when that is not who we are."""
+    """Return user and group id of the server, if it runs as another user."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -185,7 +185,7 @@ def _own(folder: Path) -> None:
 
 
 def _prepare_socket_folder(folder: Path) -> None:
-    # Trust authentication: whoever can enter this folder is the database's superuser. Outside the data
+    # Trust authentication: who can enter this folder is the database's superuser. Outside the data
     # folder, in the shared temporary one, somebody else may have made it first.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = _account()

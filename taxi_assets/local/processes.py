@@ -60,7 +60,7 @@ def _child_setup(death_signal: signal.Signals) -> Callable[[], None]:
 
 
 def end(pid: int, known_identity: str | None, signals: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Ask a process to stop by each signal in turn, with seconds to obey it, and by SIGKILL at last.
+    """Stop a process by each signal in turn, waiting the seconds of each, and by SIGKILL at last.
 
     Nothing happens if process `pid` is not the one meant.
     """

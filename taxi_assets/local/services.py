@@ -45,12 +45,12 @@ class Service:
     ready_within: float
     stop: list[tuple[signal.Signals, float]]
     prepare: Callable[[], None] = field(default=_nothing)
-    # What the log says when the start failed for a reason that passes by itself.
+    # Text in the log of a start that failed for a transient reason.
     passing_failure: str | None = None
 
 
 def address_and_log(settings: Settings) -> dict[str, tuple[str, Path]]:
-    """Where each service answers and writes, known without it running."""
+    """Return where each service answers and writes, known without it running."""
     addresses = {
         "postgres": f"socket {settings.socket_dir}",
         "gcs": f"http://{LOOPBACK}:{settings.gcs_port}",
@@ -186,7 +186,7 @@ def _importable(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _answers(port: int, path: str) -> bool:
-    # http.client knows no proxies, which must not be asked about this machine.
+    # http.client uses no proxy, which could not reach this machine.
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", path)
@@ -198,7 +198,7 @@ def _answers(port: int, path: str) -> bool:
 
 
 def _has_heartbeat(url: str, since: datetime.datetime) -> bool:
-    """Whether a Dagster daemon has reported since then; `dagster-daemon liveness-check` takes seconds to ask."""
+    """Return whether a Dagster daemon has reported since then; `dagster-daemon liveness-check` takes seconds."""
     try:
         with psycopg.connect(psycopg_url(url), connect_timeout=5) as connection:
             row = connection.execute("SELECT max(timestamp) FROM daemon_heartbeats").fetchone()

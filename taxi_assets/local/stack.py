@@ -39,7 +39,7 @@ class ServiceEndedError(ServiceError):
 
 
 class StopRequestedError(Exception):
-    """The user asked to stop while services were still starting."""
+    """The user stopped the stack while services were still starting."""
 
 
 class Stack:
@@ -82,8 +82,8 @@ class Stack:
         """Start all services and return when each answers; on any failure none is left running.
 
         Raises:
-            AlreadyRunningError: another process has this data folder's stack.
-            ServiceError: a port is taken, or a service ended or did not answer in time.
+            AlreadyRunningError: Another process has this data folder's stack.
+            ServiceError: A port is taken, or a service ended or did not answer in time.
         """
         make_folders(self.settings)
         lock = state.Lock(self.settings.data_dir)
@@ -113,7 +113,7 @@ class Stack:
         """Return when `stop_requested` is set.
 
         Raises:
-            ServiceEndedError: a service ended by itself.
+            ServiceEndedError: A service ended by itself.
         """
         while not self.stop_requested.wait(_WATCH_SECONDS):
             self.check()

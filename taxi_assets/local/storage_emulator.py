@@ -66,7 +66,7 @@ REPLACED = {
 }
 
 if __name__ == "__main__":
-    # A version that names these otherwise must not lose them unseen.
+    # A version that renames these must not lose the stand-ins silently.
     if not all(hasattr(owner, name) for owner, name in (*NEEDED, *REPLACED)):
         raise SystemExit("gcp-storage-emulator has changed; adapt taxi_assets/local/storage_emulator.py.")
     for (owner, name), replacement in REPLACED.items():

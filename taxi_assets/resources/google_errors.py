@@ -74,7 +74,7 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
                 f"{what} was changed by another run at the same instant; run it again."
             ) from error
         raise ServiceError(
-            f"Google refuses what was asked of {what}, '{first_line(error.message)}'; check the names and places in "
+            f"Google refuses the request to {what}, '{first_line(error.message)}'; check the names and places in "
             "the settings."
         ) from error
     except exceptions.GoogleAPICallError as error:

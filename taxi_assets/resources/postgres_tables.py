@@ -98,7 +98,7 @@ def _newest(connection: psycopg.Connection, migrations: Sequence[Migration]) -> 
     [(newest,)] = connection.execute(sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(_RECORD))
     if newest > len(migrations):
         raise ServiceError(
-            f"The database has step {newest} of its tables, and this version knows {len(migrations)}: a newer version "
+            f"The database has step {newest} of its tables, and this version has {len(migrations)}: a newer version "
             "of Taxi Assets was here. Upgrade this one, or restore a backup from before."
         )
     return int(newest)

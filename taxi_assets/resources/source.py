@@ -63,7 +63,7 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     templates: str = Field(repr=False, description="`sample`, or comma-separated URL templates")
     zones: str = Field(default=SAMPLE, repr=False, description="`sample`, or the URL of the zone lookup")
     sample_rows: int | None = Field(default=None, description="rows of a sample month; its own default if unset")
-    allow_private: bool = Field(default=True, description="whether addresses of private networks may be asked")
+    allow_private: bool = Field(default=True, description="whether addresses of private networks are allowed")
     timeout_seconds: float = Field(default=30.0, gt=0, description="to connect, and between bytes")
     attempts: int = Field(default=4, ge=1, description="for each template")
     backoff_seconds: float = Field(default=1.0, ge=0, description="before the second attempt; doubles, with jitter")
@@ -73,7 +73,7 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def is_sample(self) -> bool:
-        """Whether months are made on this machine instead of fetched."""
+        """Return whether months are made on this machine instead of fetched."""
         return self.templates.strip() == SAMPLE
 
     def describe(self, dataset: str | None = None, month: date | None = None) -> str:
@@ -112,7 +112,7 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             NotPublishedError: No source has the month.
             SourceError: One denies access (403 and other permanent responses) and none has it.
             SourceUnavailableError: One is down and none has it. The bytes received are kept to resume.
-            BadFileError: One sends something else than its file name says, and none delivers.
+            BadFileError: One sends something else than its file name claims, and none delivers.
             DiskFullError: The disk is full.
             SettingsError: A template does not give the URL of a raw file, or the folder cannot be written.
         """

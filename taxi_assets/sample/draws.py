@@ -45,7 +45,7 @@ _TABLE = 16_384
 
 
 def pick(rng: np.random.Generator, table: Ints, count: int) -> Ints:
-    """`count` values of a table, each entry as likely as any other."""
+    """Draw `count` values of a table, each entry as likely as any other."""
     return table[rng.integers(0, len(table), count, dtype=np.int32)]
 
 
@@ -55,7 +55,7 @@ def chance(rng: np.random.Generator, share: float, count: int) -> Bools:
 
 
 def weighted(weights: dict[int, float]) -> Ints:
-    """Return a table in which each key stands as often as its weight says."""
+    """Return a table in which each key stands as often as its weight."""
     ends = [round(end / sum(weights.values()) * _TABLE) for end in accumulate(weights.values())]
     counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     return np.repeat(np.array(list(weights), dtype=np.int64), counts)
@@ -87,13 +87,13 @@ _WEEKEND_HOURS = (*_NIGHT_OWLS, 12, 15, 23, 33, 42, 48, 52, 53, 54, 54, 53, 55, 
 
 
 def epoch(day: date) -> int:
-    """Midnight of a day in seconds since 1970."""
+    """Return midnight of a day in seconds since 1970."""
     return (day - date(1970, 1, 1)).days * 86_400
 
 
 @lru_cache(maxsize=4)
 def _hour_ends(month: date) -> npt.NDArray[np.float64]:
-    """Cumulated share of the month's trips at the end of each of its hours."""
+    """Return the cumulated share of the month's trips at the end of each of its hours."""
     weights: list[int] = []
     day = month
     while day < next_month(month):
@@ -116,7 +116,7 @@ def pickups(rng: np.random.Generator, month: date, progress: npt.NDArray[np.floa
 
 
 def progress_of(null_share: float, first: int, count: int, rows: int) -> tuple[npt.NDArray[np.float64], Bools]:
-    """Where each row stands in its part of the file, and whether that is the part with the null block."""
+    """Return where each row stands in its part of the file, and whether that is the part with the null block."""
     metered = rows - math.ceil(rows * null_share)
     index = np.arange(first, first + count)
     in_null_block = index >= metered
@@ -141,7 +141,7 @@ DIRT = {
 def dirty_rows(
     rng: np.random.Generator, kinds: dict[str, tuple[float, int]], usable: int, guaranteed: bool
 ) -> dict[str, Ints]:
-    """Rows for each kind of dirt, all even and none twice, so that the row after each is free for a twin."""
+    """Draw rows for each kind of dirt, all even and none twice, so that the row after each is free for a twin."""
     slots = rng.permutation(usable // 2) * 2
     chosen, start = {}, 0
     for kind, (share, least) in kinds.items():
@@ -154,7 +154,7 @@ def dirty_rows(
 def spoil_times(rng: np.random.Generator, month: date, dirt: dict[str, Ints], pickup: Ints, seconds: Ints) -> None:
     """Put the faults of `DIRT` that concern time into pickups and durations, in place."""
     start, end = epoch(month), epoch(next_month(month))
-    # A meter that lost its clock says 2009-01-01; where that could be meant, an older one's 2003-01-01.
+    # A meter that lost its clock shows 2009-01-01, or 2003-01-01 where that date would be plausible.
     reset = date(2009, 1, 1) if month.year > 2009 else date(2003, 1, 1)
     rows = dirt["clock_reset"]
     pickup[rows] = epoch(reset) + rng.integers(0, 3600, len(rows))

@@ -2,7 +2,7 @@
 
 Here are the files: names, sizes, writing in blocks, numbers into text. What a trip is like belongs in `sample_taxis`
 and `sample_hire`, what a month's file looks like in `sample_layouts`. A file is made of blocks of 100,000 rows, each
-from its own seed, so memory does not grow with the rows asked for. CSV and Parquet of a month hold the same trips.
+from its own seed, so memory does not grow with the number of rows. CSV and Parquet of a month hold the same trips.
 
 The bytes also depend on the versions of numpy, pyarrow and isal, which is why `sample_fingerprint` includes them. fhv
 files can hold a few exact duplicates by chance, as the real ones do; the other datasets have none.
@@ -59,10 +59,10 @@ _PANDEMIC = {
 
 
 def default_rows(dataset: str, month: date) -> int:
-    """Rows of a month's sample unless others are asked for: a few thousand, with the seasons and 2020 in them.
+    """Return the default number of rows of a month's sample: a few thousand, with the seasons and 2020 in them.
 
     Raises:
-        SettingsError: the dataset is unknown or has no such month.
+        SettingsError: The dataset is unknown or has no such month.
     """
     month = _checked_month(dataset, month)
     return round(_USUAL_ROWS[dataset] * _SEASON[month.month - 1] * _PANDEMIC.get(month, 1.0))
@@ -72,7 +72,7 @@ def published_format(dataset: str, month: date) -> str:
     """Return the format in which a month is found: `csv.gz` up to 2021-07, as mirrored, and `parquet` after.
 
     Raises:
-        SettingsError: the dataset is unknown or has no such month.
+        SettingsError: The dataset is unknown or has no such month.
     """
     return "csv.gz" if _checked_month(dataset, month) <= LAST_CSV_MONTH else "parquet"
 
@@ -81,7 +81,7 @@ def sample_file_name(dataset: str, month: date, file_format: str | None = None) 
     """Return the file's name as published, `green_tripdata_2020-04.csv.gz`.
 
     Raises:
-        SettingsError: dataset, month or format is unknown.
+        SettingsError: Dataset, month or format is unknown.
     """
     file_format = _checked_format(file_format or published_format(dataset, month))
     return f"{dataset}_tripdata_{month_text(_checked_month(dataset, month))}.{file_format}"
@@ -91,7 +91,7 @@ def sample_fingerprint(dataset: str, month: date, rows: int, file_format: str) -
     """Return a short token that is another one whenever the file's bytes would be others; fit to be an ETag.
 
     Raises:
-        SettingsError: dataset, month, rows or format is not allowed.
+        SettingsError: Dataset, month, rows or format is not allowed.
     """
     name = sample_file_name(dataset, month, file_format)
     libraries = {"csv.gz": ("numpy", "isal"), "csv": ("numpy",), "parquet": ("numpy", "pyarrow")}[file_format]
@@ -123,7 +123,7 @@ def _checked_format(file_format: str) -> str:
 
 def _checked_rows(rows: int) -> int:
     if not 0 <= rows <= MAX_ROWS:
-        raise SettingsError(f"A sample file cannot have {rows:,} rows; ask for 0 to {MAX_ROWS:,}.")
+        raise SettingsError(f"A sample file cannot have {rows:,} rows; expected are 0 to {MAX_ROWS:,}.")
     return rows
 
 
@@ -138,10 +138,10 @@ _MAKERS: Mapping[str, Callable[[np.random.Generator, str, date, int, int, int], 
 
 
 def _block(dataset: str, month: date, number: int, rows: int) -> Block:
-    """Block `number` (from 0) of a file of `rows` rows: `BLOCK_ROWS` rows, fewer in the last one.
+    """Make block `number` (from 0) of a file of `rows` rows: `BLOCK_ROWS` rows, fewer in the last one.
 
-    Its random numbers depend on dataset, month, block number and version alone; the number of rows in the file says
-    which part of the month the block covers.
+    Its random numbers depend on dataset, month, block number and version alone; the number of rows in the file
+    determines which part of the month the block covers.
     """
     first = number * BLOCK_ROWS
     count = min(BLOCK_ROWS, rows - first)
@@ -178,7 +178,7 @@ def write_sample(
         The path of the file, named by `sample_file_name`.
 
     Raises:
-        SettingsError: dataset, month, rows or format is not allowed.
+        SettingsError: Dataset, month, rows or format is not allowed.
     """
     month = _checked_month(dataset, month)
     rows = _checked_rows(default_rows(dataset, month) if rows is None else rows)
@@ -273,7 +273,7 @@ def _parquet_column(block: Block, name: str, kind: pa.DataType) -> pa.Array:
 
 # --- Numbers into text -----------------------------------------------------------------------------------------------
 
-# How a field is written where a layout does not say otherwise; all others are whole numbers.
+# How a field is written where a layout does not define it; all others are whole numbers.
 STYLE_OF: Mapping[str, str] = {
     **dict.fromkeys(("pickup", "dropoff", "request", "on_scene"), "time"),
     **dict.fromkeys(("fare", "extra", "mta", "tip", "tolls", "improvement", "total"), "cents"),
@@ -354,7 +354,7 @@ def _table(style: str) -> pa.Array:
 
 
 def _text(values: Ints, style: str, null: Bools | None) -> pa.Array:
-    """Return the numbers as text, null where `null` says so."""
+    """Return the numbers as text, null where `null` is true."""
     if style == "time":
         return pa.array(values, pa.timestamp("s"), mask=null).cast(pa.string())
     low, high, write = STYLES[style].low, STYLES[style].high, STYLES[style].write

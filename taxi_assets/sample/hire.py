@@ -53,7 +53,7 @@ def _for_hire_trips(
 
 
 def fhv_block(rng: np.random.Generator, _dataset: str, month: date, first: int, count: int, rows: int) -> Block:
-    """Rows `first` to `first + count` of an fhv file of `rows` rows."""
+    """Return rows `first` to `first + count` of an fhv file of `rows` rows."""
     values, _, _ = _for_hire_trips(rng, month, first, count, rows)
     base = pick(rng, _BASES, count)
     large = np.isin(base, _LARGE_BASES)
@@ -80,7 +80,7 @@ def fhv_block(rng: np.random.Generator, _dataset: str, month: date, first: int, 
 
 
 def fhvhv_block(rng: np.random.Generator, _dataset: str, month: date, first: int, count: int, rows: int) -> Block:
-    """Rows `first` to `first + count` of an fhvhv file of `rows` rows."""
+    """Return rows `first` to `first + count` of an fhvhv file of `rows` rows."""
     values, miles, seconds = _for_hire_trips(rng, month, first, count, rows)
     small = {VIA: 2.0, JUNO: 3.0} if month < date(2019, 12, 1) else {VIA: 1.0} if month.year < 2022 else {}
     licence = pick(rng, weighted({UBER: 72.0, LYFT: 25.0} | small), count)

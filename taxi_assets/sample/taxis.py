@@ -127,7 +127,7 @@ _NULL_BLOCK = ("passengers", "rate", "flag", "payment", "trip_type", "congestion
 
 
 def taxi_block(rng: np.random.Generator, dataset: str, month: date, first: int, count: int, rows: int) -> Block:
-    """Rows `first` to `first + count` of a yellow or green file of `rows` rows."""
+    """Return rows `first` to `first + count` of a yellow or green file of `rows` rows."""
     green = dataset == "green"
     tariff = tariff_of(month)
     progress, null_row = progress_of(_null_share(dataset, month), first, count, rows)
@@ -173,7 +173,7 @@ def taxi_block(rng: np.random.Generator, dataset: str, month: date, first: int, 
 
     spoil_times(rng, month, dirt, pickup, seconds)
     spoil_zones(rng, dirt, pu, do)
-    # Null rows come from an app that knows minutes; so does one vendor's meter up to 2014.
+    # Null rows come from an app that records minutes; so does one vendor's meter up to 2014.
     by_minute = null_row | ((vendor == 2) if month.year < 2015 and not green else False)
     pickup[by_minute] -= pickup[by_minute] % 60
     seconds[by_minute] -= seconds[by_minute] % 60
@@ -263,7 +263,7 @@ def _payments(rng: np.random.Generator, dataset: str, month: date, count: int) -
 
 
 def _payment_texts(month: date, vendor: Ints, payment: Ints) -> Ints:
-    """Codes of `PAYMENT_TEXTS` for payment types 0 to 4."""
+    """Return the codes of `PAYMENT_TEXTS` for payment types 0 to 4."""
     spellings = [row for row in _PAYMENT_SPELLINGS if row[0] <= month.year][-1][1]
     codes = np.array([[PAYMENT_TEXTS.index(text) for text in by_vendor] for by_vendor in spellings], dtype=np.int64)
     return codes[payment, np.minimum(vendor, 3)]

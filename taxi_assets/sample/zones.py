@@ -119,7 +119,7 @@ AIRPORT = _zone_flags(JFK, LAGUARDIA)
 
 @lru_cache
 def zone_table(column: int, tail: float) -> Ints:
-    """Zones by weight; all 263 together get the share `tail` on top."""
+    """Return zones by weight; all 263 together get the share `tail` on top."""
     weights = {zone: 0.0 for zone in range(1, 264)}
     total = sum(row[column] for row in _ZONES)
     weights |= {row[0]: row[column] for row in _ZONES}
@@ -128,7 +128,7 @@ def zone_table(column: int, tail: float) -> Ints:
 
 @lru_cache
 def positions() -> tuple[Ints, Ints]:
-    """Longitude and latitude of each zone in millionths of a degree; zones off the list are spread over the city."""
+    """Return longitude and latitude of each zone in millionths of a degree; unlisted zones spread over the city."""
     lon = np.array([-73_980_000 + zone * 7_919 % 190_000 for zone in range(266)], dtype=np.int64)
     lat = np.array([40_600_000 + zone * 6_151 % 270_000 for zone in range(266)], dtype=np.int64)
     for zone, zone_lon, zone_lat, *_ in _ZONES:

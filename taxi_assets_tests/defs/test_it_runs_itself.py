@@ -44,7 +44,7 @@ class Town:
         return f"{dataset}_{month_text(month)}.csv.gz"
 
     def asked(self, dataset: str, month: date) -> int:
-        """How often a sensor asked for the month."""
+        """Return how often a sensor asked for the month."""
         path = f"/{self.name(dataset, month)}"
         return sum(seen.method == "HEAD" for seen in self.server.requests_of(path))
 

@@ -144,7 +144,7 @@ def test_what_clouds_tell_their_machines_is_never_asked(folder: Path, host: str,
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://elsewhere.example/x.csv", "gopher://x/"])
 def test_a_redirect_leads_to_http_only(private: FileServer, folder: Path, target: str) -> None:
     private.always(f"/{NAME}", Fault(redirect=target))
-    with pytest.raises(SourceError, match="the address it redirects to cannot be asked"):
+    with pytest.raises(SourceError, match="the address it redirects to cannot be requested"):
         download(private.url(f"/{NAME}"), folder, retry=FAST)
     assert names(folder) == []
 

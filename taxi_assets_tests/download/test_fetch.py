@@ -146,7 +146,7 @@ def test_a_source_that_does_not_deliver_is_named_with_the_reason(
     with pytest.raises(SourceUnavailableError) as caught:
         download(server.url(f"/{NAME}"), folder, retry=IMPATIENT)
     assert says in str(caught.value)
-    assert "asked 2 times" in str(caught.value)
+    assert "tried 2 times" in str(caught.value)
     assert len(server.requests_of(f"/{NAME}")) == 2
     assert NAME not in names(folder)
     server.always(f"/{NAME}", Fault())
@@ -157,7 +157,7 @@ def test_refused_connections_and_unknown_hosts_are_unavailable(folder: Path) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(SourceUnavailableError, match=r"the connection was refused \(asked 2 times"):
+    with pytest.raises(SourceUnavailableError, match=r"the connection was refused \(tried 2 times"):
         download(f"http://127.0.0.1:{port}/a.csv", folder, retry=IMPATIENT)
     with pytest.raises(SourceUnavailableError, match="did not deliver"):
         download("http://nowhere.invalid/a.csv", folder, retry=IMPATIENT)

@@ -80,7 +80,7 @@ def test_counting_does_not_keep_a_month_from_being_published(world: World, monke
 
 
 def waiting(world: World) -> bool:
-    """Whether a session of the database waits for a lock."""
+    """Return whether a session of the database waits for a lock."""
     with psycopg.connect(world.postgres_url) as connection:
         query = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
         return connection.execute(query).fetchone() == (True,)

@@ -99,7 +99,7 @@ def test_database_of_a_newer_version_is_refused_in_a_sentence(world: World) -> N
     newer = replace(MIGRATIONS[0], number=len(MIGRATIONS) + 1, name="of a newer version")
     with psycopg.connect(world.postgres_url) as connection:
         migrate(connection, [*MIGRATIONS, newer])
-    with pytest.raises(ServiceError, match=r"has step \d+ of its tables, and this version knows \d+: .* Upgrade"):
+    with pytest.raises(ServiceError, match=r"has step \d+ of its tables, and this version has \d+: .* Upgrade"):
         world.postgres.ensure_tables()
 
 

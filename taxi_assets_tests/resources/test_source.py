@@ -103,7 +103,7 @@ def test_not_published_names_the_month_and_all_sources(server: FileServer, folde
     [
         ((403, 404), SourceError, "HTTP 403.*not published yet.*access is refused"),
         ((404, 401), SourceError, "HTTP 401"),
-        ((503, 404), SourceUnavailableError, "HTTP 503 .asked 2 times"),
+        ((503, 404), SourceUnavailableError, "HTTP 503 .tried 2 times"),
         ((403, 503), SourceUnavailableError, "HTTP 503"),
         ((503, 200), SourceUnavailableError, "HTTP 503"),
         ((403, 200), BadFileError, "HTML"),

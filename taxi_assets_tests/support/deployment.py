@@ -151,7 +151,7 @@ class Deployment:
         return self.folder / f"{name}.log"
 
     def is_healthy(self, name: str) -> bool:
-        """Whether the service's own health check, run as Docker would, says so."""
+        """Return whether the service's own health check, run as Docker would, says so."""
         check = self.config[name]["healthcheck"]
         kind, *words = [self.here(word, name) for word in check["test"]]
         with suppress(subprocess.TimeoutExpired):

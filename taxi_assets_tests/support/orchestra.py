@@ -103,7 +103,7 @@ class Orchestra:
         self.children[name].wait(5)
 
     def is_up(self) -> bool:
-        """Whether the webserver answers and has loaded the code."""
+        """Return whether the webserver answers and has loaded the code."""
         with suppress(OSError, http.client.HTTPException, AssertionError):
             query = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"
             return self.graphql(query)["workspaceOrError"]["locationEntries"][0]["loadStatus"] == "LOADED"

@@ -1,4 +1,4 @@
-"""The assets of a dataset, one factory a file; the registry of datasets is all that tells them apart.
+"""The assets of a dataset, one factory in each file. The registry of datasets holds all their differences.
 
 An asset only connects: resources do the I/O, and pure functions decide.
 """

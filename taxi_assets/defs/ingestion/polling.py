@@ -59,20 +59,22 @@ def last_ended(today: date) -> date:
 
 
 def is_overdue(month: date, today: date) -> bool:
-    """Whether the usual lag and a month of grace have passed since the month's end."""
+    """Return whether the usual lag and a month of grace have passed since the month's end."""
     return today >= months_before(month, -1 - LAG_MONTHS) + timedelta(days=GRACE_DAYS)
 
 
 def digest(fingerprint: Fingerprint) -> str:
     """Return a short name of the content: the same for the same file, whatever address it came from."""
-    said = [fingerprint.etag.removeprefix("W/")] if fingerprint.etag else [fingerprint.last_modified, fingerprint.bytes]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+    parts = (
+        [fingerprint.etag.removeprefix("W/")] if fingerprint.etag else [fingerprint.last_modified, fingerprint.bytes]
+    )
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
 def has_changed(loaded: Fingerprint, seen: Fingerprint) -> bool:
-    """Whether the source has another file than the one loaded from the same address.
+    """Return whether the source has another file than the one loaded from the same address.
 
-    What one of both does not say cannot be compared; a file that only has another date has the same ETag.
+    What either lacks cannot be compared; a file that only has another date has the same ETag.
     """
     if loaded.url != seen.url:
         return False
@@ -101,7 +103,7 @@ class SensorState:
 
     @property
     def is_down(self) -> bool:
-        """Whether the source counts as down."""
+        """Return whether the source counts as down."""
         return self.failures >= DOWN_AFTER
 
     def to_json(self) -> str:

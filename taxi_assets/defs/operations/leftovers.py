@@ -1,7 +1,7 @@
-"""What can be removed from each place, found by age; each thing found knows how to remove itself.
+"""What can be removed from each place, found by age, each with the call that removes it.
 
 Nothing is found that a live run may use: of a dataset that a run works on, nothing at all. Nothing is found that
-cannot be made again, and no run that tells what is there now.
+cannot be made again, and no run that recorded what is there now.
 """
 
 import os
@@ -51,7 +51,7 @@ def old_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[Leftove
     """Yield finished runs with their events and logs, oldest first.
 
     Kept are the runs of the latest materialization of every asset and month, which Dagster would forget with them,
-    the latest run of every job and month, which tells whether it failed, and those of backfills under way.
+    the latest run of every job and month, which shows whether it failed, and those of backfills under way.
     """
     kept = _runs_of_latest_materializations(instance)
     going = {

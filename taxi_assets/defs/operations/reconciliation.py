@@ -167,11 +167,11 @@ def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> dg.Sensor
         if not records or records[0].asset_materialization is None:
             return dg.SkipReason("There was no reconciliation yet.")
         latest = records[0].storage_id
-        asked = _requested(context.cursor, latest)
+        requested = _requested(context.cursor, latest)
         repairs: dict[str, str] = _value(records[0].asset_materialization.metadata.get(_REPAIRS)) or {}
         unfinished = [run for run in unfinished_runs(context.instance) if dataset.name in datasets_of(run)]
         busy = {run.tags.get("dagster/partition") for run in unfinished}
-        open_ = [p for p in repairs if p not in asked]
+        open_ = [p for p in repairs if p not in requested]
         since = _loaded_since(context.instance, dataset, open_, latest)
         free = MAX_REPAIRS - sum(REPAIR_TAG in run.tags for run in unfinished)
         requests = [
@@ -183,11 +183,10 @@ def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> dg.Sensor
             for partition, what in sorted(repairs.items(), reverse=True)
             if partition in open_ and partition not in busy and partition not in since
         ][: max(0, free)]
-        cursor = json.dumps({"reconciliation": latest, "requested": [*asked, *(r.partition_key for r in requests)]})
+        cursor = json.dumps({"reconciliation": latest, "requested": [*requested, *(r.partition_key for r in requests)]})
         waiting = len(open_) - len(since) - len(requests)
-        summary = (
-            f"{len(repairs)} months differed, {len(asked)} requested before, {len(since)} loaded since, {waiting} wait."
-        )
+        summary = f"{len(repairs)} months differed, {len(requested)} requested before, "
+            f"{len(since)} loaded since, {waiting} wait."
         return dg.SensorResult(requests, skip_reason=None if requests else dg.SkipReason(summary), cursor=cursor)
 
     return repair_sensor
@@ -218,7 +217,7 @@ def _table(findings: list[Finding], places: Places) -> dg.TableMetadataValue:
         manifest = places.lake.get(month)
         cells = (
             month_text(month),
-            "yes" if month in places.published or month in places.lake else "not asked",
+            "yes" if month in places.published or month in places.lake else "not requested",
             str(manifest.kept.rows) if manifest else "-",
             str(places.bigquery.get(month, "-")),
             str(places.postgres.get(month, "-")),
