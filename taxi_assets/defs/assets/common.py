@@ -101,7 +101,7 @@ def progress_logger(context: dg.AssetExecutionContext) -> Callable[[str], None]:
 
 
 @contextmanager
-def as_dagster_failure(context: dg.AssetExecutionContext) -> Iterator[None]:  # noqa: ARG001 - one signature everywhere
+def as_dagster_failure() -> Iterator[None]:
     """Convert a TaxiError to a Dagster Failure; retry only if it is transient."""
     try:
         yield

@@ -31,7 +31,7 @@ def build_zones() -> dg.AssetsDefinition:
         """
         lake: LakeResource = context.resources.lake
         warehouses: list[Warehouse] = [getattr(context.resources, name) for name in WAREHOUSES]
-        with as_dagster_failure(context), lake.scratch() as folder:
+        with as_dagster_failure(), lake.scratch() as folder:
             raw, published, rows = _publish(context.resources.source, lake, folder)
             path = folder / "zones.parquet"
             file = LakeFile(published.uri, lambda: nullcontext(path))

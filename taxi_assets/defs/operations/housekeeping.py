@@ -85,7 +85,7 @@ materialization. A rerun removes what has come of age since.""",
         postgres: PostgresWarehouse,
     ) -> dg.MaterializeResult:
         instance, data_dir = context.instance, Path(lake.data_dir)
-        with common.as_dagster_failure(context):
+        with common.as_dagster_failure():
             busy = leftovers.busy_datasets(instance)
             found: list[Leftover] = [
                 *leftovers.old_runs(instance, days_ago(config.run_days)),

@@ -108,7 +108,7 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
         bigquery: BigQueryWarehouse,
         postgres: PostgresWarehouse,
     ) -> dg.MaterializeResult:
-        with common.as_dagster_failure(context):
+        with common.as_dagster_failure():
             objects = lake_objects(lake, dataset)
             result = _poll_recent(dataset, objects, source, limits)
             places = Places(
@@ -185,8 +185,10 @@ def build_repair_sensor(dataset: Dataset, enabled_by_default: bool) -> dg.Sensor
         ][: max(0, free)]
         cursor = json.dumps({"reconciliation": latest, "requested": [*requested, *(r.partition_key for r in requests)]})
         waiting = len(open_) - len(since) - len(requests)
-        summary = f"{len(repairs)} months differed, {len(requested)} requested before, "
+        summary = (
+            f"{len(repairs)} months differed, {len(requested)} requested before, "
             f"{len(since)} loaded since, {waiting} wait."
+        )
         return dg.SensorResult(requests, skip_reason=None if requests else dg.SkipReason(summary), cursor=cursor)
 
     return repair_sensor
