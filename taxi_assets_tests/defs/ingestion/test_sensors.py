@@ -28,10 +28,9 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 
 
 def tick(world: World, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-    context = dg.build_sensor_context(
-        cursor=cursor, resources={name: world.resources[name] for name in ("source", "lake")}
-    )
-    found = SENSOR(context)
+    resources = {name: world.resources[name] for name in ("source", "lake")}
+    with dg.build_sensor_context(cursor=cursor, resources=resources) as context:
+        found = SENSOR(context)
     assert isinstance(found, dg.SensorResult | dg.SkipReason)
     return found
 
@@ -59,7 +58,7 @@ def test_an_installation_with_loaded_months_is_known_from_its_lake(world: World,
     assert set(archived_months(world.lake, GREEN)) == {APRIL}
     first = tick(world)
     assert not requested(first)
-    assert reason(first).startswith("13 months asked, 1 loaded: not published ")
+    assert reason(first).startswith("13 months polled, 1 loaded: not published ")
     server.put("green_2020-04.csv.gz", version(301).data)
     changed = tick(world)
     assert requested(changed) == {"2020-04-01"}
@@ -82,13 +81,13 @@ def test_a_source_that_is_down_is_left_alone_for_a_while(world: World, server: F
     assert isinstance(down, dg.SensorResult)
     asked = len(server.seen)
     assert asked == 1
-    assert "left alone until" in reason(tick(world, down.cursor))
+    assert "not polled until" in reason(tick(world, down.cursor))
     assert len(server.seen) == asked
 
 
-def test_a_lake_that_cannot_be_asked_is_said(world: World):
+def test_a_lake_that_cannot_be_read_is_reported(world: World):
     world.resources["lake"].get_client().bucket(world.settings.gcs_bucket).delete()
-    assert "Nothing was asked: the bucket" in reason(tick(world)).replace("The", "the")
+    assert "The source was not polled: the bucket" in reason(tick(world)).replace(": The", ": the")
 
 
 def test_the_sample_publishes_every_month_and_the_newest_one_is_taken(world: World):
