@@ -28,7 +28,7 @@ demo: install
 
 # Two at a time, in the order of the files: those that start most come first.
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 up: install
 	@$(BIN)/taxi up
@@ -50,7 +50,7 @@ lint: install
 
 # Pure code and definitions: no service is started.
 test-unit: install
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m 'not services'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not services'
 
 audit: install
 	@$(BIN)/python .ci/audit.py

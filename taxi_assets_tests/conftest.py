@@ -32,6 +32,7 @@ from taxi_assets_tests.support.browser_pages import chromium
 
 TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")
+LONGEST = "test_it_runs_itself.py"
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
 
@@ -40,16 +41,14 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the files out between two processes; those that start most come first, those of `deploy` stay together."""
+    """Mark what needs services, and put the files that start most first: two processes share the files out."""
     for item in items:
-        folder = item.path.parent.relative_to(TESTS).parts[:1]
-        group = "deploy" if folder == ("deploy",) else str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group(group))
         if uses_services(item):
             item.add_marker(pytest.mark.services)
-    items.sort(key=lambda item: (item.path.parent.name not in STARTS_MOST, not uses_services(item)))
+    items.sort(
+        key=lambda item: (item.path.name != LONGEST, item.path.parent.name not in STARTS_MOST, not uses_services(item))
+    )
 
 
 def uses_services(item: pytest.Item) -> bool:

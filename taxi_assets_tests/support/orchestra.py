@@ -12,7 +12,6 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +46,13 @@ class Orchestra:
         self.folder, self.port = folder, free_port()
         name = f"test_{uuid.uuid4().hex[:12]}"
         self.children: dict[str, subprocess.Popen[bytes]] = {}
-        settings = replace(
-            services,
-            data_dir=folder / "data",
-            gcs_bucket=name.replace("_", "-"),
-            bigquery_dataset=name,
-            ui_port=self.port,
+        settings = services.model_copy(
+            update={
+                "data_dir": folder / "data",
+                "gcs_bucket": name.replace("_", "-"),
+                "bigquery_dataset": name,
+                "ui_port": self.port,
+            }
         )
         with psycopg.connect(services.local_postgres_url("postgres"), autocommit=True) as connection:
             for database in (name, f"{name}_dagster"):

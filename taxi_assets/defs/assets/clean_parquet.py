@@ -78,7 +78,7 @@ def build_clean_parquet(dataset: Dataset) -> dg.AssetsDefinition:
         checks the published files. New files wait in the lake under `{pending}` until `gcs_object` publishes them.
         """
         month = month_of(context)
-        with as_dagster_failure(), lake.scratch() as folder:
+        with as_dagster_failure(context), lake.scratch() as folder:
             cleaned = _clean(lake, dataset, month, config, folder, progress_logger(context))
             checks = check_clean_month(dataset, cleaned.kept, cleaned.rejected, cleaned.manifest)
             facts = _facts(cleaned)

@@ -28,7 +28,7 @@ from taxi_assets.runtime.queues import queue_tags
 CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
 PROGRESS_SECONDS = 5.0
 OWNERS = ["team:data-platform"]
-# For transient faults; all others raise Failure(allow_retries=False).
+# Not as a policy of the assets: with one, Dagster retries a step that was canceled, and any defect.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
@@ -70,7 +70,6 @@ def month_asset(
             required_resource_keys=required_resource_keys,
             pool=pool,
             op_tags=queue_tags(pool),
-            retry_policy=RETRIES,
             code_version=CODE_VERSION,
         )(compute)
 
@@ -101,12 +100,17 @@ def progress_logger(context: dg.AssetExecutionContext) -> Callable[[str], None]:
 
 
 @contextmanager
-def as_dagster_failure() -> Iterator[None]:
-    """Convert a TaxiError to a Dagster Failure; retry only if it is transient."""
+def as_dagster_failure(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Convert a TaxiError to a Dagster Failure; request a retry only if it is transient."""
     try:
         yield
     except TaxiError as error:
-        raise dg.Failure(str(error), allow_retries=error.retryable) from error
+        failure = dg.Failure(str(error), allow_retries=False)
+        if not error.retryable:
+            raise failure from error
+        delay = RETRIES.calculate_delay(context.retry_number + 1)
+        # After the last retry, the step fails with the cause.
+        raise dg.RetryRequested(RETRIES.max_retries, float(delay)) from failure
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise dg.Failure(

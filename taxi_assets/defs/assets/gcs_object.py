@@ -36,7 +36,7 @@ def build_gcs_object(dataset: Dataset) -> dg.AssetsDefinition:
         file's. Object metadata holds rows, source, fingerprints and code version. A rerun changes nothing.
         """
         month = month_of(context)
-        with as_dagster_failure():
+        with as_dagster_failure(context):
             _promote(lake, dataset, month)
             kept, manifest = published_month(lake, dataset, month, made_by="clean_parquet")
             rejected, raw = lake.find(rejected_object(dataset.name, month)), newest_raw(lake, dataset, month)

@@ -41,7 +41,7 @@ def build_raw_file(dataset: Dataset) -> dg.AssetsDefinition:
         then. With `TAXI_SOURCE=sample`, the local default, the file is a made-up sample in TLC's format, not TLC's
         data.
         """
-        with as_dagster_failure():
+        with as_dagster_failure(context):
             raw, archived = _archive(source, lake, dataset, month_of(context), progress_logger(context))
         context.log.info("%s, %s", archived.uri, "not modified" if raw.not_modified else f"{archived.bytes:,} bytes")
         return _result(raw, archived, source.is_sample)

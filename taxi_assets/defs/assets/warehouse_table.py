@@ -48,7 +48,7 @@ def build_warehouse_table(dataset: Dataset, name: str) -> dg.AssetsDefinition:
         """
         lake, warehouse = cast(LakeResource, context.resources.lake), cast(Warehouse, getattr(context.resources, name))
         month = month_of(context)
-        with as_dagster_failure():
+        with as_dagster_failure(context):
             kept, manifest = published_month(lake, dataset, month)
             current = None if config.is_forced else current_totals(context, warehouse, dataset, month, kept, manifest)
             if current is None:

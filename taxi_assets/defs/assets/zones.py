@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from taxi_assets.contract.object_names import ZONES_OBJECT, raw_prefix
 from taxi_assets.contract.tables import TABLES, ZONES_TABLE
 from taxi_assets.contract.zones import ZONES_SCHEMA, read_zones
-from taxi_assets.defs.assets.common import CODE_VERSION, OWNERS, RETRIES, as_dagster_failure, description_of
+from taxi_assets.defs.assets.common import CODE_VERSION, OWNERS, as_dagster_failure, description_of
 from taxi_assets.defs.assets.metadata import column_schema, preview
 from taxi_assets.download.fingerprint import RawFile
 from taxi_assets.resources.lake import LakeFile, LakeObject, LakeResource
@@ -31,7 +31,7 @@ def build_zones() -> dg.AssetsDefinition:
         """
         lake: LakeResource = context.resources.lake
         warehouses: list[Warehouse] = [getattr(context.resources, name) for name in WAREHOUSES]
-        with as_dagster_failure(), lake.scratch() as folder:
+        with as_dagster_failure(context), lake.scratch() as folder:
             raw, published, rows = _publish(context.resources.source, lake, folder)
             path = folder / "zones.parquet"
             file = LakeFile(published.uri, lambda: nullcontext(path))
@@ -60,7 +60,6 @@ def build_zones() -> dg.AssetsDefinition:
         required_resource_keys={"source", "lake", *WAREHOUSES},
         pool="source",
         op_tags=queue_tags("source"),
-        retry_policy=RETRIES,
         code_version=CODE_VERSION,
     )(zones)
 

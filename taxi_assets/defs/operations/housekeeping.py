@@ -70,7 +70,6 @@ def build_housekeeping_asset() -> dg.AssetsDefinition:
         key=["operations", "housekeeping"],
         group_name="operations",
         kinds={"table"},
-        retry_policy=common.RETRIES,
         description="""One row a kind of leftover, with what was removed of it.
 
 Runs with their events and logs, staging tables, pending objects, scratch folders and cached files, each by its age;
@@ -85,7 +84,7 @@ materialization. A rerun removes what has come of age since.""",
         postgres: PostgresWarehouse,
     ) -> dg.MaterializeResult:
         instance, data_dir = context.instance, Path(lake.data_dir)
-        with common.as_dagster_failure():
+        with common.as_dagster_failure(context):
             busy = leftovers.busy_datasets(instance)
             found: list[Leftover] = [
                 *leftovers.old_runs(instance, days_ago(config.run_days)),

@@ -95,7 +95,6 @@ def build_reconciliation_asset(dataset: Dataset, limits: PollingLimits) -> dg.As
                 description="The newest published month is loaded everywhere; one behind warns, more fails.",
             )
         ],
-        retry_policy=common.RETRIES,
         description=f"""{dataset.title}: one row a month that is not everywhere as it should be.
 
 Compares what the source is seen to publish, the lake, BigQuery and PostgreSQL, by rows and by raw file. A rerun
@@ -108,7 +107,7 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
         bigquery: BigQueryWarehouse,
         postgres: PostgresWarehouse,
     ) -> dg.MaterializeResult:
-        with common.as_dagster_failure():
+        with common.as_dagster_failure(context):
             objects = lake_objects(lake, dataset)
             result = _poll_recent(dataset, objects, source, limits)
             places = Places(

@@ -9,7 +9,7 @@ import pytest
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, make_world
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
-from taxi_assets_tests.support.month_process import Job, Point, killed, together
+from taxi_assets_tests.support.month_process import Job, Point, interrupted, killed, together
 from taxi_assets_tests.support.versions import APRIL, MAY, Version, everywhere, held, version
 
 PUT = "taxi_assets.resources.lake:LakeResource.put"
@@ -143,3 +143,20 @@ def test_the_first_two_months_at_once(services: Settings, town: Town, tmp_path):
     together(*(Job(world.settings, world.postgres_url, town.templates, month, (), point) for month in new))
     assert {month: held(world, month) for month in new} == {m: everywhere(v) for m, v in new.items()}
     assert not world.leftovers()
+
+
+@pytest.mark.parametrize(
+    "moment", ["in the download", "in the cleaning", "after BigQuery's load", "in PostgreSQL's COPY"]
+)
+def test_an_interrupted_run_ends_without_a_retry_and_publishes_nothing(town: Town, moment: str):
+    point, names, replaced = KILLS[moment]
+    before = held(town.world)
+    new = town.publish()
+    interrupted(town.job(point=point, names=names))
+    after = held(town.world)
+    assert {name: after[name] for name in after if name not in replaced} == {
+        name: before[name] for name in before if name not in replaced
+    }
+    assert town.world.run("green", APRIL).success
+    assert held(town.world) == everywhere(new)
+    assert not town.world.leftovers()

@@ -103,7 +103,7 @@ def test_a_source_that_fails(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("taxi_assets.download.http.pause", lambda *_: 0.0)
+    monkeypatch.setattr("taxi_assets.download.retries.backoff_delay", lambda *_: 0.0)
     server.always("/green_2020-04.csv.gz", fault)
     result, stored = materialize(definitions, "raw_file")
     assert not result.success

@@ -48,7 +48,7 @@ def impatient() -> Iterator[pytest.MonkeyPatch]:
 
 def elsewhere(world: World, **settings: Any) -> World:
     """Return the world with other settings for its services."""
-    other = build_resources(replace(world.settings, **settings))
+    other = build_resources(world.settings.model_copy(update=settings))
     return replace(world, resources=world.resources | {name: other[name] for name in ("lake", "bigquery")})
 
 
@@ -235,7 +235,7 @@ def test_a_key_file_that_is_none(cloud: World, tmp_path: Path, monkeypatch: pyte
 
 def test_settings_that_are_missing_in_the_cloud(published: World, cloud: World):
     """Each is asked for by the asset that needs it, the month being in a lake that is there."""
-    settings = replace(cloud.settings, gcs_bucket=None, gcp_project=None)
+    settings = cloud.settings.model_copy(update={"gcs_bucket": None, "gcp_project": None})
     unset = build_resources(settings)
     missing = {"raw_file": ("lake", "TAXI_GCS_BUCKET"), "bigquery_table": ("bigquery", "TAXI_GCP_PROJECT")}
     for name, (resource, variable) in (missing | {"postgres_table": ("postgres", "TAXI_POSTGRES_URL")}).items():
