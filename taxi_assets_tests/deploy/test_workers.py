@@ -94,7 +94,7 @@ def test_twelve_months_are_right_although_a_worker_and_a_step_of_the_other_are_k
         deployment.instance.event_log_storage.set_concurrency_slots(pool, 4)
     log = deployment.folder / "months.log"
     with log.open("wb") as output:
-        script = PROJECT_ROOT / "taxi_assets_tests" / "runs_process.py"
+        script = PROJECT_ROOT / "taxi_assets_tests" / "support" / "runs_process.py"
         runs = subprocess.Popen(
             [sys.executable, str(script), "green", *MONTHS],
             env=workers.environment(),
