@@ -13,15 +13,20 @@ help:
 	@echo "make bench    the benchmarks     make install  only prepare .venv"
 	@echo "make audit    look for known vulnerabilities in what is installed"
 
+# A .venv knows the folder that it was made in: in a copy, or after a move, it would run the old folder's code.
+ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(CURDIR))
+.PHONY: $(INSTALLED)
+endif
+
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or later is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1); try make PYTHON=python3.12"; exit 1; }
 	@echo "Installing into .venv, which takes about a minute the first time ..."
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 demo: install
 	@$(BIN)/taxi demo

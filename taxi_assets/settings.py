@@ -263,6 +263,11 @@ class Settings(BaseSettings):
         description="the Redis of the workers, needed with TAXI_EXECUTOR=celery; compose sets it",
         examples=["redis://:password@host:6379/0"],
     )
+    allow_emulators: Annotated[bool, BeforeValidator(_switch)] = Field(
+        False,
+        description="`1`: with `cloud`, emulators and the local stack's database may stand in for it, as in tests",
+        examples=["1"],
+    )
     sample_rows: Annotated[int | None, BeforeValidator(_whole_number)] = Field(
         None,
         description="rows in each month of the sample source; by default it depends on the month",
@@ -307,6 +312,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_what_belongs_together(self) -> "Settings":
+        self._check_that_the_cloud_is_meant()
         if self.executor == "celery" and self.redis_url is None:
             raise ValueError("TAXI_EXECUTOR=celery needs TAXI_REDIS_URL; set it to redis://:password@host:port/0.")
         if bool(self.alert_smtp_url) != bool(self.alert_email):
@@ -316,6 +322,22 @@ class Settings(BaseSettings):
             SmtpServer.parse(self.alert_smtp_url.get_secret_value())
             addresses(self.alert_email.get_secret_value())
         return self
+
+    def _check_that_the_cloud_is_meant(self) -> None:
+        """Reject leftovers of the local stack's shell, by which a cloud run would end in the emulators."""
+        if self.env == "local" or self.allow_emulators:
+            return
+        local_url = self.local_postgres_url("taxi")
+        leftovers = {
+            "STORAGE_EMULATOR_HOST": self.storage_emulator_host,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery_emulator_host,
+            "TAXI_POSTGRES_URL": self.postgres_url and self.postgres_url.get_secret_value() == local_url,
+        }
+        if names := [name for name, is_left in leftovers.items() if is_left]:
+            raise ValueError(
+                f"TAXI_ENV is cloud, but {' and '.join(names)} of the local stack would be used. Unset them with "
+                'eval "$(taxi env)" in this shell, or set TAXI_ALLOW_EMULATORS=1 if that is what you want.'
+            )
 
     def is_set(self, field: str) -> bool:
         """Return whether the field's variable is set, as against its default."""

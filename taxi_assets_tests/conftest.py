@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import psycopg
 import pyarrow.parquet as pq
 import pytest
@@ -29,6 +30,11 @@ from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 from taxi_assets_tests.support.browser_pages import chromium
+
+# A green CI must mean the same tomorrow: there, property tests draw the same examples each time.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")

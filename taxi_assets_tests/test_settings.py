@@ -175,6 +175,13 @@ def test_where_alerts_go_and_what_they_link_to() -> None:
     assert "s3cret" not in repr(found)
 
 
+def test_emulators_in_the_cloud_are_for_those_who_want_them() -> None:
+    environ = {"TAXI_ENV": "cloud", "STORAGE_EMULATOR_HOST": "http://gcs:1"}
+    with pytest.raises(SettingsError, match=r"TAXI_ENV is cloud, but STORAGE_EMULATOR_HOST of the local stack"):
+        settings(**environ)
+    assert settings(**environ, TAXI_ALLOW_EMULATORS="1").storage_emulator_host == "http://gcs:1"
+
+
 def test_what_kubernetes_sets_for_services_is_passed_over() -> None:
     links = {
         "TAXI_ASSETS_SERVICE_HOST": "10.0.0.1",

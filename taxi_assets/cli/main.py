@@ -113,11 +113,20 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @cli.command()
 def env() -> None:
     """Print the variables that dagster, psql and Google's clients need: eval "$(taxi env)"."""
-    from taxi_assets.local.environment import environment, missing
+    from taxi_assets.local.environment import DAGSTER_SCHEME, environment, leftovers, missing
 
+    # Left by the local stack in this shell: they are unset first, here and there.
+    for name in leftovers():
+        del os.environ[name]
+        click.echo(f"unset {name}")
     settings = _settings()
     for name, value in environment(settings).items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    if settings.env == "cloud" and not os.environ.get("DAGSTER_POSTGRES_URL", DAGSTER_SCHEME).startswith(
+        DAGSTER_SCHEME
+    ):
+        # By the shell, which has the password already.
+        click.echo(f'export DAGSTER_POSTGRES_URL="{DAGSTER_SCHEME}${{DAGSTER_POSTGRES_URL#*://}}"')
     if names := missing(settings):
         click.echo(f"taxi: TAXI_ENV=cloud also needs {', '.join(names)}; set them as in .env.example.", err=True)
 

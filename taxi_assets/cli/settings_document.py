@@ -15,7 +15,7 @@ TEMPLATE = PROJECT_ROOT / ".env.example"
 
 # A heading, and the fields under it in the order of both files.
 SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
-    ("Where everything runs", ("env", "data_dir")),
+    ("Where everything runs", ("env", "data_dir", "allow_emulators")),
     ("Where the files come from", ("source", "zones_source", "source_allow_private", "sample_rows")),
     ("The cloud", ("gcp_project", "gcs_bucket", "bigquery_dataset", "bigquery_location", "postgres_url")),
     ("Alerts", ("alert_webhook", "alert_smtp_url", "alert_email", "ui_url")),

@@ -1,5 +1,7 @@
 """The commands of `taxi` that make the warehouses what they should be; they read arguments and print."""
 
+import os
+
 import click
 
 from taxi_assets.cli.operate import datasets_and_span, lake_and_sinks
@@ -14,10 +16,12 @@ _CHOICE = (
 @_CHOICE[0]
 @_CHOICE[1]
 def migrate(bigquery: bool, postgres: bool) -> None:
-    """Bring the warehouses' tables to what this version needs; a second time changes nothing.
+    """Bring the warehouses' tables, and Dagster's pools, to what this version needs.
 
-    `taxi up`, the code server and every load do the same.
+    A second time changes nothing. `taxi up` and the code server do the same; every load brings the tables up to date.
     """
+    from taxi_assets.runtime.pools import ensure_pools
+
     with lake_and_sinks() as resources:
         if postgres or not bigquery:
             steps = ", ".join(resources["postgres"].ensure_tables())
@@ -25,6 +29,9 @@ def migrate(bigquery: bool, postgres: bool) -> None:
         if bigquery or not postgres:
             resources["bigquery"].ensure_tables()
             click.echo("BigQuery: the tables are as in the contract.")
+        if (url := os.environ.get("DAGSTER_POSTGRES_URL")) and not (postgres or bigquery):
+            pools = ", ".join(sorted(ensure_pools(url)))
+            click.echo(f"Dagster: {f'created the pools {pools}' if pools else 'all pools are there'}.")
 
 
 @click.command()

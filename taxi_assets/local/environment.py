@@ -13,6 +13,9 @@ from taxi_assets.local import postgres
 from taxi_assets.local.ports import LOOPBACK
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
+# Dagster's storage works with this driver alone, and SQLAlchemy does not know `postgres://`.
+DAGSTER_SCHEME = "postgresql+psycopg2://"
+
 
 def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables to set, without those of `environ` that stay as they are.
@@ -35,6 +38,9 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     if settings.env == "local":
         values |= _local(settings, environ)
     values = {name: environ.get(name) or value for name, value in values.items()}
+    if "DAGSTER_POSTGRES_URL" in values:
+        url = psycopg_url(values["DAGSTER_POSTGRES_URL"])
+        values["DAGSTER_POSTGRES_URL"] = url.replace("postgresql://", DAGSTER_SCHEME, 1)
     # The rest is not kept as found: a path is made absolute, a list gets entries, and a DAGSTER_HOME that
     # somebody exports for another project would silently give this one another instance.
     values["DAGSTER_HOME"] = str(PROJECT_ROOT)
@@ -43,6 +49,22 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         values["TAXI_SAMPLE_ROWS"] = environ["TAXI_SAMPLE_ROWS"]
     values["PATH"] = _path(settings, environ)
     return values | _no_proxy(environ)
+
+
+def leftovers(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the variables that `taxi env` of the local stack has set, and that mislead `TAXI_ENV=cloud`.
+
+    A variable counts only if it still has the local stack's value: others are the user's own.
+    """
+    if environ.get("TAXI_ENV") != "cloud":
+        return []
+    kept = {name: environ[name] for name in (*PORT_DEFAULTS, "TAXI_DATA_DIR") if environ.get(name)}
+    values = environment(Settings.from_environment(kept), {})
+    names = ["STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "TAXI_POSTGRES_URL", "DAGSTER_POSTGRES_URL"]
+    names += ["TAXI_GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "TAXI_GCS_BUCKET", "DAGSTER_LOCAL_DIR"]
+    if environ.get("PGHOST") == values["PGHOST"]:
+        names += ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE"]
+    return [name for name in names if environ.get(name) == values[name]]
 
 
 def missing(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -96,6 +96,8 @@ def prepare(settings: Settings) -> None:
                 "TAXI_DATA_DIR to another one."
             )
         _own(folder)
+        # A plain copy of the folder has rights for others, with which PostgreSQL refuses to start.
+        folder.chmod(0o700)
         return
     # Renamed when whole: half a cluster would never start again.
     temporary = folder.with_name("postgres.new")

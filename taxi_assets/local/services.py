@@ -148,7 +148,7 @@ def _webserver(settings: Settings, env: Mapping[str, str], workspace: Path) -> S
         cwd=_dagster_folder(settings),
         log=log,
         address=address,
-        prepare=lambda: _settle_runs(settings, _importable(env)),
+        prepare=lambda: _prepare_instance(settings, _importable(env)),
         is_ready=lambda: _answers(settings.ui_port, "/server_info"),
         ready_within=180,
         stop=[(signal.SIGTERM, 10)],
@@ -207,17 +207,19 @@ def _has_heartbeat(url: str, since: datetime.datetime) -> bool:
         return False
 
 
-def _settle_runs(settings: Settings, env: Mapping[str, str]) -> None:
+def _prepare_instance(settings: Settings, env: Mapping[str, str]) -> None:
+    """Settle the runs of a stack that was killed, and create the pools, before Dagster starts."""
     url = env["DAGSTER_POSTGRES_URL"]
     # In a database of the user's own, runs of other machines may be in progress.
     if psycopg_url(url) != settings.local_postgres_url("dagster"):
         return
+    folder = _dagster_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
     with (settings.data_dir / "logs" / "runs.log").open("wb") as log:
-        command = [sys.executable, "-m", "taxi_assets.runtime.orphaned_runs"]
-        folder = _dagster_folder(settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=120, check=False
-        )
-    if done.returncode != 0:
-        raise ServiceError(f"Runs of a stack that was killed could not be settled; see {log.name}.")
+        for module in ("orphaned_runs", "pools"):
+            command = [sys.executable, "-m", f"taxi_assets.runtime.{module}"]
+            done = subprocess.run(
+                command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=120, check=False
+            )
+            if done.returncode != 0:
+                raise ServiceError(f"Dagster's instance could not be prepared ({module}); see {log.name}.")

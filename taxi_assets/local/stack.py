@@ -38,6 +38,10 @@ class ServiceEndedError(ServiceError):
         self.service = service
 
 
+# In the path of the data folder: PostgreSQL splits its socket's folder at commas, the emulator quotes by hand.
+UNUSABLE = ",'\"\\"
+
+
 class StopRequestedError(Exception):
     """The user stopped the stack while services were still starting."""
 
@@ -228,6 +232,11 @@ class Stack:
 def make_folders(settings: Settings) -> Path:
     """Make the data folder and the one of the logs, which is returned."""
     logs = settings.data_dir / "logs"
+    if odd := sorted(set(str(settings.data_dir)) & set(UNUSABLE)):
+        raise ServiceError(
+            f"The data folder {settings.data_dir} has {' and '.join(odd)} in its path, which PostgreSQL or the "
+            "BigQuery emulator misread; set TAXI_DATA_DIR to a folder without."
+        )
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from taxi_assets.runtime import orphaned_runs
+from taxi_assets.runtime import orphaned_runs, pools
 
 
 def settle(port: str, run_ids: list[str]) -> None:
@@ -47,6 +47,8 @@ def main(command: list[str]) -> None:
         sys.exit(fault)
     # If the migration fails, it prints why; the next load migrates again.
     subprocess.Popen(["taxi", "migrate", "--postgres"])
+    # The daemon starts when the server responds.
+    pools.ensure_pools(os.environ["DAGSTER_POSTGRES_URL"])
     # Before the server responds, no run in progress can have a process.
     run_ids = orphaned_runs.in_progress(os.environ["DAGSTER_POSTGRES_URL"])
     if run_ids:

@@ -23,7 +23,7 @@ from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode
 
 # The base class of a run launcher; no public one can be extended.
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
 # The stored cursor and switch of a sensor; the public API gives a sensor only its own.
 from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType, SensorInstigatorData
@@ -48,7 +48,6 @@ __all__ = [
     "InstigatorType",
     "JobFailureData",
     "KnownExecutionState",
-    "LaunchRunContext",
     "PlanOrchestrationContext",
     "RetryMode",
     "RunFailureReason",

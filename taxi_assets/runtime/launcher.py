@@ -4,12 +4,8 @@ A running code server reports within a second that the process of one of its run
 code server that died itself. They would count as running for ever, and keep their places in the queue and the pools.
 Run monitoring calls this launcher for every started run and reports those that are gone as failed. Run retries then
 start them again.
-
-The launcher also creates new pools before a launch. Otherwise, if two runs used a new pool at the same moment, one of
-them would fail.
 """
 
-import threading
 import time
 
 import dagster as dg
@@ -19,11 +15,9 @@ from taxi_assets.runtime.dagster_internals import (
     DagsterUserCodeUnreachableError,
     DefaultRunLauncher,
     GetCurrentRunsResult,
-    LaunchRunContext,
     WorkerStatus,
     deserialize_value,
 )
-from taxi_assets.runtime.queues import QUEUES
 
 # A busy server responds late. One that is silent for this long does not come back at its socket.
 LOST_SECONDS = 60.0
@@ -35,15 +29,6 @@ class WatchfulRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data=None) -> None:  # type: ignore[no-untyped-def]
         super().__init__(inst_data)
         self._silent_since: dict[str, float] = {}
-        self._pools_lock = threading.Lock()
-
-    def launch_run(self, context: LaunchRunContext) -> None:
-        """Create pools that are new, and start the run's process."""
-        storage = self._instance.event_log_storage
-        with self._pools_lock:
-            for pool in QUEUES.keys() - storage.get_concurrency_keys():
-                storage.initialize_concurrency_limit_to_default(pool)
-        super().launch_run(context)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

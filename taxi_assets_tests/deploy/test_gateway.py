@@ -16,7 +16,7 @@ import pytest
 from taxi_assets.local import processes
 from taxi_assets.local.ports import LOOPBACK, free_port
 from taxi_assets_tests.support.compose_file import PASSWORDS
-from taxi_assets_tests.support.deployment import Deployment, caddyfile, login
+from taxi_assets_tests.support.deployment import CADDYFILE, Deployment, login
 from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 LOCATION = {"repositoryLocationName": "taxi_assets.definitions", "repositoryName": "__repository__"}
@@ -209,7 +209,7 @@ def test_the_log_names_the_user_and_holds_no_password(gateway: Deployment) -> No
 def https(gateway: Deployment, tmp_path: Path) -> Iterator[tuple[int, int]]:
     """Return the ports, HTTP and HTTPS, of a second gateway, which has a host name."""
     http, https = free_port(), free_port()
-    text = gateway.here(caddyfile()).replace(f"http_port {gateway.ports['gateway']}", f"http_port {http}")
+    text = gateway.here(CADDYFILE.read_text()).replace(f"http_port {gateway.ports['gateway']}", f"http_port {http}")
     text = re.sub(r"https_port \d+", f"https_port {https}", text).replace(gateway.port_of("2020"), str(free_port()))
     (tmp_path / "Caddyfile").write_text(text)
     # Caddy signs a certificate for this name itself; for a public one it asks Let's Encrypt.

@@ -20,9 +20,10 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
+from taxi_assets.errors import ServiceError
 from taxi_assets.local import state
 from taxi_assets.local.ports import free_port
-from taxi_assets.local.stack import Stack
+from taxi_assets.local.stack import Stack, make_folders
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
@@ -297,3 +298,11 @@ def test_dagster_answers_on_loopback_only(place: Place) -> None:
     assert place.taxi("down").returncode == 0
     written = {path.name for path in PROJECT_ROOT.iterdir()} & {"storage", "history", "schedules", ".telemetry", ".nux"}
     assert written == set()
+
+
+@pytest.mark.parametrize("name", ["a,b", "it's", 'a "b"'])
+def test_a_data_folder_that_the_services_misread_is_refused(name: str, tmp_path: Path) -> None:
+    settings = Settings.from_environment({"TAXI_DATA_DIR": str(tmp_path / name)})
+    with pytest.raises(ServiceError, match="set TAXI_DATA_DIR to a folder without"):
+        make_folders(settings)
+    assert not list(tmp_path.iterdir())

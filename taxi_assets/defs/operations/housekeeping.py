@@ -70,6 +70,8 @@ def build_housekeeping_asset() -> dg.AssetsDefinition:
         key=["operations", "housekeeping"],
         group_name="operations",
         kinds={"table"},
+        owners=common.OWNERS,
+        tags={"layer": "operations"},
         description="""One row a kind of leftover, with what was removed of it.
 
 Runs with their events and logs, staging tables, pending objects, scratch folders and cached files, each by its age;

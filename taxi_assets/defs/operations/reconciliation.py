@@ -88,6 +88,8 @@ def build_reconciliation_asset(dataset: Dataset, limits: PollingLimits) -> dg.As
         key=key,
         group_name="operations",
         kinds={"table"},
+        owners=common.OWNERS,
+        tags={"layer": "operations"},
         check_specs=[
             dg.AssetCheckSpec(
                 FRESH,
