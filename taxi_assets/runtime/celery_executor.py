@@ -1,7 +1,7 @@
 """dagster-celery's executor, extended to detect workers that disappeared with a step.
 
 Celery does not report that a machine went down, so the run would wait for its step for ever. This executor checks every
-few seconds that the worker still has the step. If it does not, the step fails, and the asset's retry policy retries it.
+few seconds that the worker still has the step. If it does not, the step is retried.
 A worker may be alive but unreachable, so that the step runs twice at once. That does no harm: months are replaced
 whole, and the run uses only the second attempt's events.
 """
@@ -28,6 +28,7 @@ from taxi_assets.runtime.dagster_internals import (
     PlanOrchestrationContext,
     RetryMode,
     SerializableErrorInfo,
+    StepRetryData,
     serializable_error_info_from_exc_info,
     serialize_value,
 )
@@ -37,6 +38,9 @@ from taxi_assets.settings import Settings
 CHECK_SECONDS = 5.0
 RESPONSE_SECONDS = 3.0
 MAX_MISSED_CHECKS = 3
+# After that many lost workers the step fails; the pause lets a machine that restarts come back.
+LOST_STEP_RETRIES = 3
+LOST_STEP_PAUSE_SECONDS = 5.0
 
 CELERY = {
     # Records which worker has started a step, so that this worker can be checked.
@@ -101,7 +105,11 @@ class WatchfulCeleryExecutor(CeleryExecutor):  # type: ignore[misc]
         known_state: KnownExecutionState,
     ) -> "WatchedStep":
         def failure_event(error: SerializableErrorInfo) -> dg.DagsterEvent:
-            return self.log_failure_or_retry_event_after_error(plan_context.for_step(step), error, known_state)
+            context = plan_context.for_step(step)
+            if known_state.get_retry_state().get_attempt_count(step.key) < LOST_STEP_RETRIES:
+                data = StepRetryData(error, LOST_STEP_PAUSE_SECONDS)  # type: ignore[no-untyped-call]
+                return dg.DagsterEvent.step_retry_event(context, data)
+            return self.log_failure_or_retry_event_after_error(context, error, known_state)
 
         # dagster-celery has no public way to submit one step.
         result = _submit_task(app, plan_context, step, queue, priority, known_state)

@@ -17,6 +17,7 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 # What an executor is given; `dagster` exports the base class `Executor`, but not the types of its arguments.
 from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.objects import StepRetryData
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._core.execution.plan.step import ExecutionStep
@@ -53,6 +54,7 @@ __all__ = [
     "RunFailureReason",
     "SensorInstigatorData",
     "SerializableErrorInfo",
+    "StepRetryData",
     "WorkerStatus",
     "deserialize_value",
     "serializable_error_info_from_exc_info",
