@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test test-unit up down bench lint audit
+.PHONY: help install demo test test-unit fuzz up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
@@ -34,6 +34,10 @@ demo: install
 # Two at a time, in the order of the files: those that start most come first.
 test: install
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# For an unhurried hour: the property tests of cleaning with many more examples, other ones each time.
+fuzz: install
+	@EXAMPLES_FACTOR=100 $(BIN)/python -m pytest -n 2 taxi_assets_tests/cleaning/test_clean_file_properties.py
 
 up: install
 	@$(BIN)/taxi up

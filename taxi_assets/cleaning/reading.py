@@ -158,7 +158,7 @@ class _CsvParser:
     def parse(self, part: bytes) -> Block:
         """Parse the part into a block. Each line becomes a row or a torn line, whatever its text is."""
         lines = _Lines(part)
-        if lines.has_lone_returns or not _is_text(part):
+        if lines.has_lone_returns or lines.has_open_quotes or not _is_text(part):
             return self._parse_by_line(lines)
         # Arrow reads 0x1F as an integer; nobody else does.
         hexadecimal = any(x in part and b"0" + x in part for x in (b"x", b"X"))  # one byte is sought much faster
@@ -282,6 +282,9 @@ class _Lines:
         returned = (ends > starts) & (text[ends - 1] == ord("\r")) if returns else np.zeros(len(ends), np.bool_)
         # Others would end a line for Arrow, and do not here.
         self.has_lone_returns = returns != np.count_nonzero(returned)
+        # Before another line Arrow would read on for the closing quote; at the end of a block it would not.
+        quotes = np.flatnonzero(text == ord('"')) if b'"' in part else np.empty(0, np.int64)
+        self.has_open_quotes = bool((np.bincount(np.searchsorted(ends, quotes)) % 2).any())
         ends = ends - returned
         filled = ends > starts
         if self.has_lone_returns:

@@ -1,5 +1,6 @@
 """Random raw files of every layout: rows are conserved, values land in their columns, block sizes do not matter."""
 
+import os
 import tempfile
 from dataclasses import asdict
 from datetime import date
@@ -26,6 +27,8 @@ FILES = {
     "seed": st.integers(0, 2**32),
 }
 
+# `make fuzz` draws more.
+FACTOR = int(os.environ.get("EXAMPLES_FACTOR", "1"))
 PIECES = [b"2020-04-02", b",", b",", b'"', b"\r", b"\xff", b"\0", b" ", b"1", b"B1", b"\xef\xbb\xbf", "Ж".encode()]
 
 
@@ -65,7 +68,7 @@ def check(made: Made, ending: str) -> list[dict[str, Any]]:
         return rejected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80 * FACTOR, deadline=None)
 @given(**FILES, ending=st.sampled_from(["csv", "csv.gz"]))
 def test_a_csv_of_any_layout(dataset: str, month: date, count: int, dirt: float, seed: int, ending: str) -> None:
     random = Random(seed)
@@ -77,14 +80,14 @@ def test_a_csv_of_any_layout(dataset: str, month: date, count: int, dirt: float,
         assert row["original"] == lines[row["row_number"] - 1].decode("utf-8", "backslashreplace")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * FACTOR, deadline=None)
 @given(**FILES)
 def test_a_parquet_file_of_any_types(dataset: str, month: date, count: int, dirt: float, seed: int) -> None:
     random = Random(seed)
     check(make_parquet(make_rows(DATASETS[dataset], month, count, random), random, dirt), "parquet")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * FACTOR, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(PIECES), max_size=9),
@@ -93,6 +96,8 @@ def test_a_parquet_file_of_any_types(dataset: str, month: date, count: int, dirt
     st.sampled_from([b"\n", b"\r\n"]),
 )
 @example([[b'"', b","], [b"\r"], [b'"', b",", b","]], b"\n")
+@example([[b",", b",", b",", b'"'], [b"2020-04-02"]], b"\n")
+@example([[b",", b'"'], [b"B1", b",", b"2020-04-02", b",", b"1"]], b"\n")
 def test_whatever_the_lines_are_each_is_counted_once(pieces: list[list[bytes]], end: bytes) -> None:
     body = end.join(b"".join(line) for line in pieces)
     data = b"Dispatching_base_num,Pickup_date,locationID\n" + body
