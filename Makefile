@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test test-unit fuzz up down bench lint audit
+.PHONY: help install demo test test-unit fuzz chaos up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
 	@echo "make up       start PostgreSQL, the emulators and Dagster; make down stops them"
 	@echo "make test     the tests          make test-unit  those that start nothing"
 	@echo "make lint     formatting, lint, layers, types and definitions"
+	@echo "make chaos    random faults against loads of months, ROUNDS=1000 SEED=1"
 	@echo "make bench    the benchmarks     make install  only prepare .venv"
 	@echo "make audit    look for known vulnerabilities in what is installed"
 
@@ -38,6 +39,12 @@ test: install
 # For an unhurried hour: the property tests of cleaning with many more examples, other ones each time.
 fuzz: install
 	@EXAMPLES_FACTOR=100 $(BIN)/python -m pytest -n 2 taxi_assets_tests/cleaning/test_clean_file_properties.py
+
+# Random faults against the embedded stack; a round that shows a violation says how to repeat it.
+ROUNDS ?= 1000
+SEED ?= 1
+chaos: install
+	@$(BIN)/python -m chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(ROUND),--round $(ROUND) --loaded $(or $(LOADED),0))
 
 up: install
 	@$(BIN)/taxi up

@@ -126,13 +126,13 @@ def warehouse(env: dict[str, str]) -> bigquery.Client:
 
 
 def listeners(root: psutil.Process) -> set[str]:
-    processes = [root, *root.children(recursive=True)]
-    return {
-        connection.laddr.ip
-        for process in processes
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found: set[str] = set()
+    for process in [root, *root.children(recursive=True)]:
+        # One that has ended meanwhile does not listen; the daemon starts short-lived ones all the time.
+        with suppress(psutil.NoSuchProcess):
+            connections = process.net_connections("inet")
+            found |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return found
 
 
 LOOPBACK_ONLY = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
