@@ -52,5 +52,11 @@ class AuditError(TaxiError):
     retryable = True
 
 
+class SupersededError(TaxiError):
+    """A newer month was published while this one was loaded; the older one was not published."""
+
+    retryable = True
+
+
 class DiskFullError(TaxiError):
     """No space is left on the disk that holds the local cache."""

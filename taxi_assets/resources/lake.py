@@ -15,7 +15,7 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from pydantic import Field
 
-from taxi_assets.errors import ServiceError, ServiceUnavailableError
+from taxi_assets.errors import ServiceError, ServiceUnavailableError, SupersededError
 from taxi_assets.resources.google_errors import PATIENCE_SECONDS, client_arguments, google_errors
 from taxi_assets.resources.scratch import scratch_folder
 
@@ -39,10 +39,30 @@ class LakeObject:
 
 @dataclass(frozen=True)
 class LakeFile:
-    """An object for a warehouse to load, by its address in the bucket or as a local file."""
+    """An object for a warehouse to load, by its address in the bucket or as a local file.
+
+    A month never goes backward: the lake publishes a month before any warehouse loads it, so a load that finds the same
+    object still published, while it holds the month's lock in the warehouse, cannot replace a newer month. What is
+    published later is loaded later, by a load that waits for the lock. So a warehouse calls `check_published` in the
+    step that swaps, after it has the lock, or before a swap that fails if another load has swapped since.
+    """
 
     uri: str
     local: Callable[[], AbstractContextManager[Path]]
+    # A file without an object of its own is never replaced.
+    is_current: Callable[[], bool] = lambda: True
+
+    def check_published(self) -> None:
+        """Check that the object is still the one in the lake.
+
+        Raises:
+            SupersededError: It was replaced or removed since it was described; a retry loads the newer one.
+        """
+        if not self.is_current():
+            raise SupersededError(
+                f"{self.uri} was replaced while it was loaded; the older rows were not published. A retry loads the "
+                "newer ones."
+            )
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -185,9 +205,15 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def file(self, item: LakeObject, *, keep: bool = True) -> LakeFile:
         """Return an object for a warehouse to load; with `keep`, a local copy stays in the cache."""
-        if keep:
-            return LakeFile(item.uri, lambda: nullcontext(self.fetch(item.name)))
-        return LakeFile(item.uri, lambda: self.borrowed(item.name))
+
+        def local() -> AbstractContextManager[Path]:
+            return nullcontext(self.fetch(item.name)) if keep else self.borrowed(item.name)
+
+        def is_current() -> bool:
+            now = self.find(item.name)
+            return now is not None and now.crc32c == item.crc32c
+
+        return LakeFile(item.uri, local, is_current)
 
     def _get(self, name: str) -> storage.Blob | None:
         blob = self._bucket.get_blob(name, retry=RETRY, timeout=TIMEOUT)

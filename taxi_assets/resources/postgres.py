@@ -98,6 +98,7 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             AuditError: The staging table differs from the manifest; nothing was published.
+            SupersededError: The lake has a newer month by now; nothing was published.
         """
         partition = f"{dataset.name}_trips_{month:%Y_%m}"
         staging = sql.Identifier(SCHEMA, f"{partition}_staging")
@@ -113,6 +114,7 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                         f"PostgreSQL received {dataset.name} {month_text(month)} other than the lake holds it: "
                         f"{'; '.join(differences)}. Nothing was published; run it again."
                     )
+                kept.check_published()
                 cursor.execute(sql.SQL("ANALYZE {}").format(staging))
                 cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(staging, manifest.to_json()))
                 _swap(cursor, sql.Identifier(SCHEMA, trips_table(dataset.name)), staging, partition, month)

@@ -26,7 +26,10 @@ class Warehouse(Protocol):
         ...
 
     def replace_month(self, dataset: Dataset, month: date, kept: LakeFile, manifest: Manifest) -> Totals:
-        """Load the month's kept rows, audit them against the manifest, and publish them in one transaction."""
+        """Load the month's kept rows, audit them against the manifest, and publish them in one transaction.
+
+        The month never goes backward: see `LakeFile`.
+        """
         ...
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:

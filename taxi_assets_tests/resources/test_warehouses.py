@@ -1,7 +1,9 @@
 """Write, audit, publish: what the sinks refuse, what a rerun replaces, and what stays as it was."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,6 +21,7 @@ from taxi_assets.contract.schemas import Schema
 from taxi_assets.contract.tables import TABLES
 from taxi_assets.resources import postgres as postgres_module
 from taxi_assets.resources.bigquery import BigQueryWarehouse
+from taxi_assets.resources.lake import LakeFile
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.postgres_tables import MIGRATIONS, Migration, follow_contract, migrate
 from taxi_assets.sample.maker import SampleFiles
@@ -242,6 +245,34 @@ def test_an_object_that_goes_away_before_bigquery_reads_it(world: World, monkeyp
     fails(world, ["Google refuses", ".gone"], False, "bigquery_table")
     assert world.bigquery.month_totals(GREEN, APRIL) == before
     assert not world.leftovers()
+
+
+def test_an_older_month_that_is_late_at_postgres_does_not_replace_the_newer_one(
+    world: World, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The older run has its file already; meanwhile the newer one ends everywhere."""
+    found = world.with_source(server.url("/green_{month}.csv.gz"))
+    server.put("green_2020-04.csv.gz", version(300).data)
+    assert found.run("green", APRIL).success
+    original = PostgresWarehouse.replace_month
+
+    def replace_month(self: Any, dataset: Any, month: date, kept: LakeFile, manifest: Manifest) -> Any:
+        @contextmanager
+        def late() -> Iterator[Path]:
+            with kept.local() as path:
+                older = Path(shutil.copy(path, tmp_path))
+            monkeypatch.setattr(PostgresWarehouse, "replace_month", original)
+            server.put("green_2020-04.csv.gz", version(400).data)
+            assert found.run("green", APRIL).success
+            yield older
+
+        return original(self, dataset, month, replace(kept, local=late), manifest)
+
+    monkeypatch.setattr(PostgresWarehouse, "replace_month", replace_month)
+    result = found.run("green", APRIL, "postgres_table", force=True)
+    assert (result.success, retries(result)) == (True, 1)
+    assert held(found) == everywhere(version(400))
+    assert not found.leftovers()
 
 
 def test_two_eras_in_one_table(world: World):
