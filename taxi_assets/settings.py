@@ -6,6 +6,7 @@ docs/settings.md and .env.example are generated from the fields below (`taxi_ass
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,8 +44,15 @@ def _variable(info: ValidationInfo) -> str:
     return f"{PREFIX}{(info.field_name or '').upper()}"
 
 
+_CHOICES: Mapping[str, tuple[str, str]] = {
+    "env": ("local", "cloud"),
+    "executor": ("in_process", "celery"),
+    "run_start": ("fork_server", "spawn"),
+}
+
+
 def _choice(value: str, info: ValidationInfo) -> str:
-    known = {"env": ("local", "cloud"), "executor": ("in_process", "celery")}[info.field_name or ""]
+    known = _CHOICES[info.field_name or ""]
     if value not in known:
         raise ValueError(f"{_variable(info)} is {value!r}; it can be `{known[0]}` or `{known[1]}`.")
     return value
@@ -256,6 +264,13 @@ class Settings(BaseSettings):
     )
     executor: Annotated[Literal["in_process", "celery"], Choice] = Field(
         "in_process", description="`in_process`: a run takes its steps itself. `celery`: workers take them"
+    )
+    run_start: Annotated[Literal["fork_server", "spawn"], Choice] = Field(
+        # Elsewhere, libraries of the system do not survive a fork.
+        default_factory=lambda: "fork_server" if sys.platform == "linux" else "spawn",
+        description="how a run's process starts. `fork_server` (default on Linux): as a fork of one that has the code. "
+        "`spawn`: it imports the code itself, which takes seconds",
+        examples=["spawn"],
     )
     redis_url: Annotated[str | None, AfterValidator(lambda v, info: v and _redis_address(v, info))] = Field(
         None,

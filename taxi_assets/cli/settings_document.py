@@ -19,7 +19,7 @@ SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ("Where the files come from", ("source", "zones_source", "source_allow_private", "sample_rows")),
     ("The cloud", ("gcp_project", "gcs_bucket", "bigquery_dataset", "bigquery_location", "postgres_url")),
     ("Alerts", ("alert_webhook", "alert_smtp_url", "alert_email", "ui_url")),
-    ("Workers", ("executor", "redis_url")),
+    ("Workers", ("executor", "run_start", "redis_url")),
     (
         "The local services",
         ("ui_port", "gcs_port", "bigquery_port", "bigquery_grpc_port", "gcs_emulator", "bigquery_emulator"),

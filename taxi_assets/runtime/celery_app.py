@@ -9,9 +9,11 @@ from typing import Any
 import dagster as dg
 from celery import Task
 from celery.exceptions import Ignore
+from celery.signals import worker_init
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 
+from taxi_assets.runtime import fork_server
 from taxi_assets.runtime.celery_executor import WatchfulCeleryExecutor
 from taxi_assets.runtime.dagster_internals import ExecuteStepArgs, unpack_value
 from taxi_assets.settings import Settings
@@ -30,5 +32,13 @@ class StepTask(Task):  # type: ignore[misc]
             raise Ignore()
 
 
-app = make_app(WatchfulCeleryExecutor(Settings.from_environment()).app_args())  # type: ignore[no-untyped-call]
+settings = Settings.from_environment()
+app = make_app(WatchfulCeleryExecutor(settings).app_args())  # type: ignore[no-untyped-call]
 execute_plan = create_task(app, base=StepTask)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def preload(**_: Any) -> None:
+    """Import the code before the worker forks its processes, also those that replace another one later."""
+    if settings.run_start == "fork_server":
+        fork_server.preload_if_possible()

@@ -29,6 +29,9 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 # The stored cursor and switch of a sensor; the public API gives a sensor only its own.
 from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType, SensorInstigatorData
 
+# The code server, whose way to start runs has no setting.
+from dagster._grpc.server import DagsterApiServer
+
 # Messages between a code server, its runs and the workers; Dagster has no public format for them.
 from dagster._grpc.types import ExecuteStepArgs, GetCurrentRunsResult
 from dagster._serdes import deserialize_value, serialize_value, unpack_value
@@ -39,6 +42,7 @@ __all__ = [
     "BULK_ACTION_TERMINAL_STATUSES",
     "AssetJobDefinition",
     "CheckRunHealthResult",
+    "DagsterApiServer",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
     "ExecuteStepArgs",

@@ -2,6 +2,10 @@
 
 from taxi_assets.defs.build import build_definitions
 from taxi_assets.defs.ingestion.polling import PollingLimits
+from taxi_assets.runtime import fork_server
 from taxi_assets.settings import Settings
 
-defs = build_definitions(Settings.from_environment(), limits=PollingLimits(interval_seconds=2, pace_seconds=0.0))
+settings = Settings.from_environment()
+if settings.run_start == "fork_server":
+    fork_server.install()
+defs = build_definitions(settings, limits=PollingLimits(interval_seconds=2, pace_seconds=0.0))
