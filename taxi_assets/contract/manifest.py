@@ -25,16 +25,18 @@ METADATA_KEY = b"taxi_assets"
 
 @dataclass
 class Totals:
-    """What an audit compares: rows, sums of the money columns in cents, first and last pickup.
+    """What an audit compares: rows, sums of the money columns in cents, first and last pickup, lengths of texts.
 
     Cents are rounded row by row, as floor(100 x + 0.5): an integer sum is the same in any order
-    and on any engine, which a sum of floating-point dollars is not.
+    and on any engine, which a sum of floating-point dollars is not. `characters` are the summed lengths of the text
+    columns, which differ if text was garbled on its way; manifests written before release 0.2 have none.
     """
 
     rows: int = 0
     cents: dict[str, int] = field(default_factory=dict)
     first_pickup: datetime | None = None
     last_pickup: datetime | None = None
+    characters: dict[str, int] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, schema: Schema) -> None:
         """Count a batch of canonical rows in."""
@@ -44,6 +46,9 @@ class Totals:
         self.rows += len(rows)
         for name in schema.money:
             self.cents[name] = self.cents.get(name, 0) + (_cents(rows, name) if rows.has(name) else 0)
+        for name in schema.texts:
+            length = pc.sum(pc.utf8_length(batch.column(name))).as_py() if name in batch.schema.names else 0
+            self.characters[name] = self.characters.get(name, 0) + (length or 0)
         ends = pc.min_max(batch.column("pickup_datetime")).as_py()
         self.merge(Totals(first_pickup=ends["min"], last_pickup=ends["max"]))
 
@@ -52,6 +57,8 @@ class Totals:
         self.rows += other.rows
         for name, cents in other.cents.items():
             self.cents[name] = self.cents.get(name, 0) + cents
+        for name, length in other.characters.items():
+            self.characters[name] = self.characters.get(name, 0) + length
         firsts = [t for t in (self.first_pickup, other.first_pickup) if t is not None]
         lasts = [t for t in (self.last_pickup, other.last_pickup) if t is not None]
         self.first_pickup, self.last_pickup = min(firsts, default=None), max(lasts, default=None)
@@ -63,6 +70,9 @@ class Totals:
         pairs += [(f"cents of {n}", self.cents.get(n, 0), other.cents.get(n, 0)) for n in names]
         pairs += [("first pickup", self.first_pickup, other.first_pickup)]
         pairs += [("last pickup", self.last_pickup, other.last_pickup)]
+        if self.characters and other.characters:
+            texts = sorted({*self.characters, *other.characters})
+            pairs += [(f"characters of {n}", self.characters.get(n, 0), other.characters.get(n, 0)) for n in texts]
         return [(what, mine, theirs) for what, mine, theirs in pairs if mine != theirs]
 
     def differences(self, other: "Totals") -> list[str]:

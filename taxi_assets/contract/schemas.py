@@ -81,6 +81,11 @@ class Schema:
         return tuple(c.name for c in self.columns if c.is_money)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the text columns."""
+        return tuple(c.name for c in self.columns if c.type == TEXT)
+
+    @property
     def aliases(self) -> dict[str, Column]:
         """Every published name, normalized, with its column."""
         return {alias: c for c in self.published for alias in (c.name, *c.aliases)}

@@ -94,9 +94,17 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                     f"BigQuery read {dataset.name} {month_text(month)} other than the lake holds it: "
                     f"{'; '.join(differences)}. Nothing was published; run it again."
                 )
+            kept.check_published()
             # Delete by the month of the file: a stray pickup time can neither survive nor be doubled.
             self._publish(client, self.table(dataset), staging, dataset.schema, f"source_month = DATE '{month}'")
+            # BigQuery has no lock to hold since the check above. The retry loads what the lake has now.
+            kept.check_published()
         return staged
+
+    def drop_leftovers(self, dataset: Dataset, month: date) -> None:
+        """Drop the staging tables that killed runs of the month left."""
+        with self.get_client() as client:
+            self._drop_leftovers(client, _staging_prefix(trips_table(dataset.name), f"{month:%Y%m}"), time.time_ns())
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
         """Replace all rows of a small table and return its full name.
@@ -139,7 +147,7 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         self, published: bigquery.Table, schema: Schema, uri: str, part: str
     ) -> Iterator[tuple[bigquery.Client, str]]:
         """Load the object into a staging table beside the published table, which is created if missing."""
-        prefix = f"{published.table_id}__staging_{part}_"
+        prefix = _staging_prefix(published.table_id, part)
         started = time.time_ns()
         staging = self._full_name(f"{prefix}{started}_{uuid.uuid4().hex[:8]}")
         with self.get_client() as client:
@@ -222,6 +230,8 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _totals(self, client: bigquery.Client, table: str, dataset: Dataset, month: date) -> Totals:
         money = dataset.schema.money
         sums = "".join(f", SUM(FLOOR(`{name}` * 100.0 + 0.5))" for name in money)
+        texts = dataset.schema.texts
+        sums += "".join(f", SUM(CHAR_LENGTH(`{name}`))" for name in texts)
         row = next(
             iter(
                 self._query(
@@ -232,8 +242,9 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 )
             )
         )
-        cents = {name: int(row[3 + i] or 0) for i, name in enumerate(money)}
-        return Totals(row[0], cents, row[1], row[2])
+        numbers = [int(value or 0) for value in row[3:]]
+        cents = dict(zip(money, numbers, strict=False))
+        return Totals(row[0], cents, row[1], row[2], dict(zip(texts, numbers[len(money) :], strict=True)))
 
     def _query(self, client: bigquery.Client, text: str, *parameters: bigquery.ScalarQueryParameter) -> Any:
         job = client.query(
@@ -271,6 +282,10 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return google_errors(
             what, self.emulator_host, f"{what}, or an object to load, does not exist; materialize gcs_object first."
         )
+
+
+def _staging_prefix(table: str, part: str) -> str:
+    return f"{table}__staging_{part}_"
 
 
 def fields(schema: Schema) -> list[bigquery.SchemaField]:

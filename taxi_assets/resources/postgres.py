@@ -3,26 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
-from pathlib import Path
 from typing import ClassVar
 
 import dagster as dg
-import pgpq
 import psycopg
-import pyarrow.parquet as pq
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.contract.tables import trips_table
-from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
-from taxi_assets.months import month_text, next_month
+from taxi_assets.errors import AuditError
+from taxi_assets.months import month_text
 from taxi_assets.resources.lake import LakeFile
-from taxi_assets.resources.postgres_tables import LOCK_TIMEOUT, SCHEMA, columns, migrate
-
-COPY_ROWS = 1 << 15
+from taxi_assets.resources.postgres_partition import Partition, copy, create_staging, month_totals, publish
+from taxi_assets.resources.postgres_session import checked_url, connection_to, lock_tables
+from taxi_assets.resources.postgres_tables import SCHEMA, check_tables, migrate, restore_tables
 
 
 class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -35,89 +31,52 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
-        """Yield a connection; leaving the block commits, an exception rolls back.
-
-        Raises:
-            ServiceError: The URL is wrong, the database does not exist, or access is denied.
-            ServiceUnavailableError: The server does not respond, or a table is in use.
-        """
-        url, name = self._address()
-        try:
-            with psycopg.connect(url, connect_timeout=10, application_name="taxi_assets") as connection:
-                yield connection
-        except psycopg.errors.LockNotAvailable as error:
-            raise ServiceUnavailableError(
-                f"A table in {name} was in use for longer than {LOCK_TIMEOUT}; end the query that reads it, or retry."
-            ) from error
-        except psycopg.errors.DiskFull as error:
-            raise ServiceError(f"The disk of {name} is full ({_first_line(error)}); free some space there.") from error
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidCatalogName) as error:
-            raise ServiceError(f"PostgreSQL refuses {name}: {_first_line(error)}.") from error
-        except psycopg.OperationalError as error:
-            text = _first_line(error)
-            if "does not exist" in text or "authentication failed" in text:
-                raise ServiceError(f"PostgreSQL refuses {name}: {text}; check TAXI_POSTGRES_URL.") from error
-            raise ServiceUnavailableError(
-                f"PostgreSQL does not answer at {name}: {text}; for the local one, is `taxi up` running?"
-            ) from error
-
-    def _address(self) -> tuple[str, str]:
-        """Return the URL, and the database's name and host in words without secrets."""
-        if not self.url:
-            raise ServiceError("TAXI_POSTGRES_URL is not set; set it to postgresql://user:password@host:port/database.")
-        before_host = self.url.partition("://")[2].rpartition("@")[0]
-        if "@" in before_host or "/" in before_host:
-            # libpq would take a part of the password for the host, and name it in its errors.
-            raise ServiceError(
-                "TAXI_POSTGRES_URL has a bare '@' or '/' in its user or password; write them as %40 and %2F."
-            )
-        try:
-            where = conninfo_to_dict(self.url)
-        except psycopg.ProgrammingError:
-            # Its message may quote the URL, password and all.
-            raise ServiceError(
-                "TAXI_POSTGRES_URL is no PostgreSQL address; write it as postgresql://user:password@host:port/database."
-            ) from None
-        return self.url, f"the database {where.get('dbname', '')} at {where.get('host', 'localhost')}"
+        """Yield a connection; leaving the block commits, an exception rolls back. It raises as `connection_to`."""
+        with connection_to(checked_url(self.url)) as connection:
+            yield connection
 
     def ensure_tables(self) -> list[str]:
-        """Apply the missing migrations and return them, each as `number (name)`.
+        """Apply the missing migrations, make anew what was dropped, and return both in words.
 
         Raises:
-            ServiceError: As `connect`, or the database has migrations of a newer version.
-            ServiceUnavailableError: As `connect`.
+            ServiceError: As `connect`; the database has migrations of a newer version, an encoding that cannot hold
+                every text, or somebody else's table of one of the names.
+            ServiceUnavailableError: As `connect`, or a table is in use.
         """
         with self.connect() as connection:
-            return [f"{step.number} ({step.name})" for step in migrate(connection)]
+            connection.autocommit = True
+            check_tables(connection)
+            applied = [f"{step.number} ({step.name})" for step in migrate(connection)]
+            return applied + restore_tables(connection)
 
     def replace_month(self, dataset: Dataset, month: date, kept: LakeFile, manifest: Manifest) -> Totals:
-        """COPY the month into a staging table, audit it, and swap it for the published month.
+        """COPY the month into a staging table, audit it, and put it in place of the published month.
 
         All of it is one transaction: a failure or a kill at any point leaves the published month as it was. Two loads
-        of the same month wait for each other.
+        of the same month wait for each other, and one whose file the lake has replaced meanwhile ends there.
 
         Raises:
             AuditError: The staging table differs from the manifest; nothing was published.
             SupersededError: The lake has a newer month by now; nothing was published.
         """
-        partition = f"{dataset.name}_trips_{month:%Y_%m}"
-        staging = sql.Identifier(SCHEMA, f"{partition}_staging")
+        partition = Partition(dataset, month)
         with kept.local() as path:
             self.ensure_tables()
             with self.connect() as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA}.{partition}"])
-                _create_staging(cursor, staging, dataset, month)
-                _copy(cursor, staging, path, freeze=True)
-                staged = _totals(cursor, staging, dataset, month)
+                lock = f"{SCHEMA}.{partition.name}"
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+                kept.check_published()
+                create_staging(cursor, partition, manifest)
+                copy(cursor, partition.staging, path, freeze=True)
+                staged = month_totals(cursor, partition.staging, dataset, month)
                 if differences := staged.differences(manifest.kept):
                     raise AuditError(
                         f"PostgreSQL received {dataset.name} {month_text(month)} other than the lake holds it: "
                         f"{'; '.join(differences)}. Nothing was published; run it again."
                     )
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, partition.staging)))
+                publish(cursor, partition, manifest)
                 kept.check_published()
-                cursor.execute(sql.SQL("ANALYZE {}").format(staging))
-                cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(staging, manifest.to_json()))
-                _swap(cursor, sql.Identifier(SCHEMA, trips_table(dataset.name)), staging, partition, month)
         return staged
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
@@ -130,8 +89,9 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         with file.local() as path:
             self.ensure_tables()
             with self.connect() as connection, connection.cursor() as cursor:
+                lock_tables(cursor, [f"{SCHEMA}.{name}"], "SHARE ROW EXCLUSIVE")
                 cursor.execute(sql.SQL("DELETE FROM {}").format(table))
-                _copy(cursor, table, path)
+                copy(cursor, name, path)
                 cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table))
                 if cursor.fetchone() != (rows,):
                     raise AuditError(f"PostgreSQL did not receive the {rows} rows of {name}. Nothing was published.")
@@ -144,7 +104,7 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def month_totals(self, dataset: Dataset, month: date) -> Totals:
         """Return the totals of a published month."""
         with self.connect() as connection, connection.cursor() as cursor:
-            return _totals(cursor, sql.Identifier(SCHEMA, trips_table(dataset.name)), dataset, month)
+            return month_totals(cursor, trips_table(dataset.name), dataset, month)
 
     def month_rows(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, int]:
         """Return the rows of each month from `first` to `last`, oldest first; empty if there is no table.
@@ -176,6 +136,9 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                     found[month] = Manifest.from_json(comment or "")
         return found
 
+    def drop_leftovers(self, dataset: Dataset, month: date) -> None:
+        """Do nothing: a killed load's transaction leaves nothing."""
+
     def staging_tables(self) -> dict[str, None]:
         """Return the staging tables that were left; a run never commits its own, and their age is unknown."""
         query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ~ '_trips_[0-9_]+_staging$'"
@@ -185,7 +148,7 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def drop_staging_table(self, name: str) -> None:
         """Drop one of `staging_tables`."""
         with self.connect() as connection:
-            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
+            lock_tables(connection.cursor(), [f"{SCHEMA}.{name}"])
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(SCHEMA, name)))
 
 
@@ -197,60 +160,3 @@ def _partitions(connection: psycopg.Connection, dataset: Dataset) -> list[tuple[
         WHERE inhparent = to_regclass(%s) AND relname ~ '_20[0-9]{2}_(0[1-9]|1[0-2])$' ORDER BY 1
     """
     return connection.execute(query, [f"{SCHEMA}.{trips_table(dataset.name)}"]).fetchall()
-
-
-def _create_staging(cursor: psycopg.Cursor, staging: sql.Identifier, dataset: Dataset, month: date) -> None:
-    # Not LIKE the parent: that would lock it until the end, against every other month.
-    cursor.execute(
-        sql.SQL("CREATE TABLE {} ({}, CHECK (source_month >= {} AND source_month < {}))").format(
-            staging, columns(dataset.schema.columns), month, next_month(month)
-        )
-    )
-
-
-def _copy(cursor: psycopg.Cursor, table: sql.Identifier, path: Path, *, freeze: bool = False) -> None:
-    """Stream a Parquet file into a table; FREEZE is for a table made in this transaction."""
-    file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
-    encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow.remove_metadata())
-    columns = sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))
-    options = sql.SQL("FORMAT binary, FREEZE" if freeze else "FORMAT binary")
-    with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN ({})").format(table, columns, options)) as copy:
-        copy.write(encoder.write_header())
-        for batch in file.iter_batches(COPY_ROWS):
-            copy.write(encoder.write_batch(batch))
-        copy.write(encoder.finish())
-
-
-def _totals(cursor: psycopg.Cursor, table: sql.Identifier, dataset: Dataset, month: date) -> Totals:
-    money = dataset.schema.money
-    sums = [sql.SQL(", sum(floor({} * 100.0 + 0.5))").format(sql.Identifier(name)) for name in money]
-    cursor.execute(
-        sql.SQL("SELECT count(*), min(pickup_datetime), max(pickup_datetime){} FROM {} WHERE source_month = %s").format(
-            sql.Composed(sums), table
-        ),
-        [month],
-    )
-    row = cursor.fetchone()
-    assert row is not None
-    return Totals(row[0], {name: int(row[3 + i] or 0) for i, name in enumerate(money)}, row[1], row[2])
-
-
-def _swap(cursor: psycopg.Cursor, parent: sql.Identifier, staging: sql.Identifier, partition: str, month: date) -> None:
-    """Put the staging table in the partition's place."""
-    old = sql.Identifier(SCHEMA, partition)
-    cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
-    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.{partition}"])
-    if cursor.fetchone() == (True,):
-        cursor.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(parent, old))
-        cursor.execute(sql.SQL("DROP TABLE {}").format(old))
-    cursor.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging, sql.Identifier(partition)))
-    # The table's CHECK equals the bounds, so that attaching reads no rows.
-    cursor.execute(
-        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
-            parent, old, month, next_month(month)
-        )
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

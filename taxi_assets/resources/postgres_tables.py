@@ -16,11 +16,11 @@ from psycopg import sql
 from taxi_assets.contract.schemas import POSTGRES_TYPES, Column
 from taxi_assets.contract.tables import TABLES, Table
 from taxi_assets.errors import ServiceError
+from taxi_assets.resources.postgres_session import check_encoding, lock_tables
 
 SCHEMA = "taxi"
-# Publishing and migrating wait this long for readers of the table; they lock it for milliseconds.
-LOCK_TIMEOUT = "60s"
 _RECORD = sql.Identifier(SCHEMA, "migrations")
+_KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MI
 
     Raises:
         ServiceError: The database has migrations of a newer version.
-        psycopg.errors.LockNotAvailable: A table was in use for longer than `LOCK_TIMEOUT`.
+        ServiceUnavailableError: A table is in use.
     """
     connection.autocommit = True
     if _newest(connection, migrations) == len(migrations):
@@ -66,7 +66,6 @@ def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MI
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} migrations"])
             if _newest(connection, migrations) >= migration.number:
                 continue
-            cursor.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
             _prepare(cursor)
             migration.apply(cursor)
             cursor.execute(
@@ -75,6 +74,54 @@ def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MI
             )
         applied.append(migration)
     return applied
+
+
+def check_tables(connection: psycopg.Connection) -> None:
+    """Refuse a database whose encoding or whose tables are not for trips, before anything is changed.
+
+    Raises:
+        ServiceError: The encoding cannot hold every text, or a table of one of the names is somebody else's.
+    """
+    check_encoding(connection)
+    query = """
+        SELECT relname, relkind, pg_get_userbyid(relowner), coalesce(pg_get_partkeydef(oid), ''),
+            array(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
+        FROM pg_class c WHERE relnamespace = to_regnamespace(%s) AND relname = ANY(%s) ORDER BY relname
+    """
+    for name, kind, owner, key, names in connection.execute(query, [SCHEMA, list(TABLES)]).fetchall():
+        table = TABLES[name]
+        ours = key == "RANGE (source_month)" if table.by_month else kind == "r" and {*names} >= {*table.schema.names}
+        if not ours:
+            raise ServiceError(
+                f"{SCHEMA}.{name} is a {_KINDS.get(kind, 'relation')} of {owner} that Taxi Assets did not make, with "
+                f"the columns {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}; rename it, move it to another "
+                "schema, or let TAXI_POSTGRES_URL name another database. Nothing was changed."
+            )
+
+
+def restore_tables(connection: psycopg.Connection) -> list[str]:
+    """Make tables and columns anew that were dropped since the migrations, and return them in words."""
+    connection.autocommit = True
+    if not (missing := _missing(connection.cursor())):
+        return []
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} migrations"])
+        follow_contract(cursor)
+    return [f"{name}, which was missing" for name in missing]
+
+
+def _missing(cursor: psycopg.Cursor) -> list[str]:
+    """Return the tables, and columns of existing tables, that the contract has and the database has not."""
+    query = """
+        SELECT relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relnamespace = to_regnamespace(%s) AND relname = ANY(%s) AND attnum > 0 AND NOT attisdropped
+    """
+    found = set(cursor.execute(query, [SCHEMA, list(TABLES)]).fetchall())
+    tables = {table for table, _ in found}
+    missing = [f"{SCHEMA}.{name}" for name in TABLES if name not in tables]
+    for name in tables:
+        missing += [f"{SCHEMA}.{name}.{column}" for column in TABLES[name].schema.names if (name, column) not in found]
+    return sorted(missing)
 
 
 def columns(of: Sequence[Column]) -> sql.Composable:
@@ -117,10 +164,14 @@ def _prepare(cursor: psycopg.Cursor) -> None:
 
 
 def _add_columns(cursor: psycopg.Cursor, table: Table) -> None:
-    cursor.execute("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass", [f"{SCHEMA}.{table.name}"])
+    cursor.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND NOT attisdropped",
+        [f"{SCHEMA}.{table.name}"],
+    )
     present = {row[0] for row in cursor.fetchall()}
-    for column in table.schema.columns:
-        if column.name not in present:
-            cursor.execute(
-                sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(sql.Identifier(SCHEMA, table.name), columns([column]))
-            )
+    if missing := [column for column in table.schema.columns if column.name not in present]:
+        lock_tables(cursor, [f"{SCHEMA}.{table.name}"])
+    for column in missing:
+        cursor.execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(sql.Identifier(SCHEMA, table.name), columns([column]))
+        )

@@ -44,6 +44,10 @@ class Warehouse(Protocol):
         """Return the rows of each month from `first` to `last`; empty if there is no table."""
         ...
 
+    def drop_leftovers(self, dataset: Dataset, month: date) -> None:
+        """Drop what killed loads of the month left."""
+        ...
+
     def staging_tables(self) -> Mapping[str, datetime | None]:
         """Return the staging tables that were left, with their creation times where they are known."""
         ...

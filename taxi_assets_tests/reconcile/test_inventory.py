@@ -10,7 +10,7 @@ from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
 from taxi_assets.reconcile.inventory import lake_months, lake_objects
-from taxi_assets.resources import postgres as postgres_module
+from taxi_assets.resources import postgres_session
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.support.http_server import serve
 from taxi_assets_tests.support.versions import APRIL, MAY, version
@@ -68,7 +68,7 @@ def test_counting_does_not_keep_a_month_from_being_published(world: World, monke
     for month in (APRIL, MAY):
         assert world.run("green", month).success
     before = world.postgres.month_rows(GREEN)
-    monkeypatch.setattr(postgres_module, "LOCK_TIMEOUT", "2s")
+    monkeypatch.setattr(postgres_session, "LOCK_PATIENCE_SECONDS", 2.0)
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(world.postgres_url) as blocker:
             blocker.execute("LOCK TABLE taxi.green_trips_2020_05 IN ACCESS EXCLUSIVE MODE")

@@ -10,6 +10,7 @@ import pytest
 from taxi_assets.contract.schemas import CONTRACT_VERSION, Schema
 from taxi_assets.contract.tables import TABLES
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
+from taxi_assets.resources import postgres_session
 from taxi_assets.resources import postgres_tables as module
 from taxi_assets.resources.postgres_tables import MIGRATIONS, Migration, follow_contract, migrate
 from taxi_assets_tests.conftest import World
@@ -105,16 +106,19 @@ def test_database_of_a_newer_version_is_refused_in_a_sentence(world: World) -> N
 
 def test_table_in_use_ends_in_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.postgres.ensure_tables()
-    monkeypatch.setattr(module, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(postgres_session, "LOCK_PATIENCE_SECONDS", 0.1)
 
     def add(cursor: psycopg.Cursor) -> None:
+        postgres_session.lock_tables(cursor, ["taxi.green_trips"])
         cursor.execute("ALTER TABLE taxi.green_trips ADD COLUMN more integer")
 
-    monkeypatch.setattr(module, "MIGRATIONS", MIGRATIONS)
     with psycopg.connect(world.postgres_url) as reader:
         reader.execute("SELECT count(*) FROM taxi.green_trips")
         steps = [*MIGRATIONS, Migration(len(MIGRATIONS) + 1, "more", add)]
-        with pytest.raises(ServiceUnavailableError, match="in use for longer"), world.postgres.connect() as connection:
+        with (
+            pytest.raises(ServiceUnavailableError, match="was in use for longer"),
+            world.postgres.connect() as connection,
+        ):
             migrate(connection, steps)
     assert "more" not in columns(world, "green_trips")
 

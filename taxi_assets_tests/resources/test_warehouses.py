@@ -20,6 +20,7 @@ from taxi_assets.contract.object_names import clean_object
 from taxi_assets.contract.schemas import Schema
 from taxi_assets.contract.tables import TABLES
 from taxi_assets.resources import postgres as postgres_module
+from taxi_assets.resources import postgres_session
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeFile
 from taxi_assets.resources.postgres import PostgresWarehouse
@@ -103,10 +104,12 @@ def test_an_object_that_lost_its_metadata_is_not_loaded(world: World, tmp_path: 
 def test_a_reader_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatch):
     assert world.run("green", APRIL).success
     before = held(world)
-    monkeypatch.setattr(postgres_module, "LOCK_TIMEOUT", "100ms")
-    with psycopg.connect(world.postgres_url) as reader:
+    monkeypatch.setattr(postgres_session, "LOCK_PATIENCE_SECONDS", 0.1)
+    with psycopg.connect(world.postgres_url, application_name="a report") as reader:
         reader.execute("SELECT count(*) FROM taxi.green_trips")
-        fails(world, ["in use for longer than 100ms", "end the query that reads it"], True, "postgres_table")
+        pid = reader.info.backend_pid
+        named = [f"process {pid} of postgres (a report), open for ", "let it end", "pg_terminate_backend"]
+        fails(world, ["taxi.green_trips was in use", *named], True, "postgres_table")
         assert reader.execute("SELECT count(*) FROM taxi.green_trips").fetchone() == (before["postgres"].rows,)
     assert world.run("green", APRIL, "postgres_table", force=True).success
     assert held(world) == before
@@ -116,7 +119,7 @@ def test_a_reader_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatc
 def test_a_reader_of_another_kind_of_table_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch):
     """A first month is attached beside those who read the others."""
     assert world.run("green", APRIL).success
-    monkeypatch.setattr(postgres_module, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(postgres_session, "LOCK_PATIENCE_SECONDS", 0.1)
     with psycopg.connect(world.postgres_url) as reader:
         reader.execute("SELECT count(*) FROM taxi.green_trips")
         assert world.run("green", MAY).success

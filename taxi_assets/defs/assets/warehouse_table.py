@@ -53,6 +53,8 @@ def build_warehouse_table(dataset: Dataset, name: str) -> dg.AssetsDefinition:
             current = None if config.is_forced else current_totals(context, warehouse, dataset, month, kept, manifest)
             if current is None:
                 warehouse.replace_month(dataset, month, lake.file(kept), manifest)
+            else:
+                warehouse.drop_leftovers(dataset, month)
             checks = check_warehouse(current or warehouse.month_totals(dataset, month), manifest)
         return load_result(context, warehouse.table(dataset), kept, manifest, checks, already=current is not None)
 
