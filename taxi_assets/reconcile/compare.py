@@ -1,7 +1,7 @@
 """Compare the places of a dataset, and count how many months it is behind; pure."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from taxi_assets.contract.manifest import Manifest
@@ -18,7 +18,8 @@ class Places:
     """What each place holds of a dataset by month.
 
     `published` are the months that the source was found to have; `lake` has None for an object without a manifest;
-    `bigquery` and `postgres` are rows, `loaded_from` the SHA-256 of the raw file that PostgreSQL's rows came from.
+    `bigquery` and `postgres` are rows, `loaded_from` the SHA-256 of the raw file that PostgreSQL's rows came from, and
+    `raw` that of the newest raw file.
     """
 
     published: Set[date]
@@ -26,6 +27,7 @@ class Places:
     bigquery: Mapping[date, int]
     postgres: Mapping[date, int]
     loaded_from: Mapping[date, str]
+    raw: Mapping[date, str] = field(default_factory=dict)
 
     @property
     def months(self) -> list[date]:
@@ -66,6 +68,8 @@ def _difference(places: Places, month: date) -> str:
     manifest = places.lake[month]
     if manifest is None:
         return "the object in the lake was put there by hand"
+    if places.raw.get(month, manifest.raw_sha256) != manifest.raw_sha256:
+        return "the lake has the rows of an older raw file"
     found = [
         f"missing in {name}" if not rows else f"{rows:,} rows in {name} and {manifest.kept.rows:,} in the lake"
         for name, rows in sinks.items()

@@ -1,4 +1,4 @@
-"""Compare the warehouses with the lake, month by month; each difference names the command that repairs it.
+"""Compare the warehouses with the lake, and the lake with its raw files; a difference names the command for it.
 
 Each warehouse adds up its own rows, a month at a time, and the lake has the totals in its objects' metadata. Only
 counts and sums are transferred, so memory does not grow with the months.
@@ -14,8 +14,8 @@ from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.errors import TaxiError
 from taxi_assets.months import month_text
-from taxi_assets.reconcile.inventory import lake_objects
-from taxi_assets.resources.lake import LakeResource
+from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files
+from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.warehouse import Warehouse
 
 
@@ -62,6 +62,7 @@ def verify(
     objects = {month: item for month, item in lake_objects(lake, dataset).items() if first <= month <= last}
     expected = {m: Manifest.from_json(o.metadata["manifest"]) for m, o in objects.items() if "manifest" in o.metadata}
     found = [_by_hand(dataset, month) for month in objects.keys() - expected.keys()]
+    found += _older(dataset, expected, newest_raw_files(lake, dataset))
     unasked: dict[str, str] = {}
     with ThreadPoolExecutor(len(warehouses)) as pool:
         pending = {
@@ -87,6 +88,22 @@ def _by_hand(dataset: Dataset, month: date) -> Difference:
         "the object that gcs_object publishes",
         _command(dataset, month),
     )
+
+
+def _older(dataset: Dataset, expected: Mapping[date, Manifest], raw: Mapping[date, LakeObject]) -> list[Difference]:
+    """Return the months whose published rows are not those of the newest raw file."""
+    return [
+        Difference(
+            dataset.name,
+            month,
+            "the lake",
+            f"the rows of an older raw file ({manifest.raw_file})",
+            f"those of {raw[month].name}, archived at {raw[month].metadata['archived_at'][:19]}",
+            _command(dataset, month),
+        )
+        for month, manifest in expected.items()
+        if month in raw and raw[month].metadata.get("sha256") != manifest.raw_sha256
+    ]
 
 
 def _differences(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import google_crc32c
@@ -136,28 +137,34 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         _check(blob, crc32c)
         return _described(blob)
 
-    def promote(self, pending: str, name: str) -> None:
+    def promote(self, pending: str, name: str, check: Callable[[LakeObject], None] = lambda _: None) -> None:
         """Give a pending object its final name, verify it, and remove the pending one.
 
-        If nothing is pending, do nothing: another run of the month may have been faster.
+        If nothing is pending, do nothing: another run of the month may have been faster. `check` raises if the pending
+        object must not be published; the copy fails if the published object has changed since the check.
 
         Raises:
-            ServiceUnavailableError: The copy differs.
+            ServiceUnavailableError: The copy differs, or another run has published meanwhile.
         """
         with self._errors():
-            source = self._get(pending)
+            published, source = self._get(name), self._get(pending)
             if source is None:
                 return
+            check(_described(source))
             blob = self._bucket.blob(name)
             blob.metadata = dict(source.metadata or {})
-            # Match the generation, so that an object that another run writes meanwhile is neither mixed in nor removed.
+            # Match the generations: an object that another run writes meanwhile is neither mixed in nor removed.
             same = source.generation
+            matched: dict[str, Any] = {
+                "if_source_generation_match": same,
+                "if_generation_match": published.generation if published else 0,
+                "retry": RETRY,
+                "timeout": TIMEOUT,
+            }
             with suppress(exceptions.NotFound):
-                token, *_ = blob.rewrite(source, if_source_generation_match=same, retry=RETRY, timeout=TIMEOUT)
+                token, *_ = blob.rewrite(source, **matched)
                 while token is not None:
-                    token, *_ = blob.rewrite(
-                        source, token=token, if_source_generation_match=same, retry=RETRY, timeout=TIMEOUT
-                    )
+                    token, *_ = blob.rewrite(source, token=token, **matched)
                 blob.reload(retry=RETRY, timeout=TIMEOUT)
                 _check(blob, source.crc32c)
                 source.delete(if_generation_match=same, retry=RETRY, timeout=TIMEOUT)

@@ -1,22 +1,31 @@
 """What each place says that it holds, by month."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.contract.datasets import DATASETS, Dataset
+from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
-from taxi_assets.reconcile.inventory import lake_months, lake_objects
+from taxi_assets.reconcile.inventory import lake_objects
 from taxi_assets.resources import postgres_session
+from taxi_assets.resources.lake import LakeResource
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.support.http_server import serve
 from taxi_assets_tests.support.versions import APRIL, MAY, version
 from taxi_assets_tests.support.waiting import wait_for
 
 GREEN = DATASETS["green"]
+
+
+def lake_months(lake: LakeResource, dataset: Dataset) -> dict[date, Manifest]:
+    """Return the manifests of the months that the lake holds."""
+    objects = lake_objects(lake, dataset).items()
+    return {month: Manifest.from_json(o.metadata["manifest"]) for month, o in objects if "manifest" in o.metadata}
 
 
 def test_nothing_is_loaded_yet(world: World):

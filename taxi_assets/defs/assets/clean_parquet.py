@@ -18,15 +18,17 @@ from taxi_assets.defs.assets.common import (
     CODE_VERSION,
     ForceConfig,
     as_dagster_failure,
+    is_newest,
     month_asset,
     month_of,
-    newest_raw,
     progress_logger,
+    superseded,
 )
 from taxi_assets.defs.assets.metadata import LINEAGE, counts_table, preview, published_columns
 from taxi_assets.defs.checks import CLEAN_CHECKS, check_clean_month, stops
 from taxi_assets.errors import ServiceError
 from taxi_assets.months import month_text
+from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource, crc32c_of
 
 
@@ -159,8 +161,14 @@ def is_current(kept: LakeObject, rejected: LakeObject, raw: LakeObject, rules_of
 
 
 def _store(lake: LakeResource, dataset: Dataset, month: date, cleaned: CleanMonth) -> None:
-    """Upload the two files as pending objects and move them to the cache."""
+    """Upload the two files as pending objects and move them to the cache.
+
+    Raises:
+        SupersededError: A newer raw file was archived meanwhile.
+    """
     manifest = cleaned.manifest
+    if not is_newest(lake, dataset, month, manifest.raw_sha256):
+        raise superseded(dataset, month)
     common = {
         "source": manifest.source,
         "raw_file": manifest.raw_file,

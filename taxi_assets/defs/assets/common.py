@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -14,13 +13,14 @@ from pydantic import Field
 from taxi_assets import __version__
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
-from taxi_assets.contract.object_names import clean_object, raw_prefix
+from taxi_assets.contract.object_names import clean_object
 from taxi_assets.contract.schemas import CONTRACT_VERSION
 from taxi_assets.defs.assets.metadata import LINEAGE, column_schema, same_columns
 from taxi_assets.defs.checks import Check
 from taxi_assets.defs.partitions import monthly
-from taxi_assets.errors import ServiceError, TaxiError
+from taxi_assets.errors import ServiceError, SupersededError, TaxiError
 from taxi_assets.months import month_text, parse_month
+from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.warehouse import Warehouse
 from taxi_assets.runtime.queues import queue_tags
@@ -127,16 +127,6 @@ def as_dagster_failure(context: dg.AssetExecutionContext) -> Iterator[None]:
         ) from error
 
 
-def newest_raw(lake: LakeResource, dataset: Dataset, month: date) -> LakeObject | None:
-    """Return the raw file of a month that was archived last, whatever its published name."""
-    found = [
-        item
-        for item in lake.list(raw_prefix(dataset.name))
-        if month_text(month) in Path(item.name).name and "archived_at" in item.metadata
-    ]
-    return max(found, key=lambda item: item.metadata["archived_at"], default=None)
-
-
 def published_month(
     lake: LakeResource, dataset: Dataset, month: date, made_by: str = "gcs_object"
 ) -> tuple[LakeObject, Manifest]:
@@ -156,6 +146,20 @@ def published_month(
             "what comes after it again."
         )
     return found, Manifest.from_json(found.metadata["manifest"])
+
+
+def is_newest(lake: LakeResource, dataset: Dataset, month: date, raw_sha256: str | None) -> bool:
+    """Return whether no other raw file of the month was archived after that one."""
+    raw = newest_raw(lake, dataset, month)
+    return raw is None or raw.metadata.get("sha256") == raw_sha256
+
+
+def superseded(dataset: Dataset, month: date) -> SupersededError:
+    """Return the error of a run whose raw file is not the newest one any more."""
+    return SupersededError(
+        f"The lake has a newer raw file of {dataset.name} {month_text(month)} than the one that was cleaned, which is "
+        f"not published; materialize {dataset.name}/clean_parquet and what comes after it, unless another run does."
+    )
 
 
 class ForceConfig(dg.Config):

@@ -1,5 +1,6 @@
 """The cleaned month, published in the lake."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -7,11 +8,19 @@ import dagster as dg
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.object_names import PENDING, clean_object, rejected_object
-from taxi_assets.defs.assets.common import as_dagster_failure, month_asset, month_of, newest_raw, published_month
+from taxi_assets.defs.assets.common import (
+    as_dagster_failure,
+    is_newest,
+    month_asset,
+    month_of,
+    published_month,
+    superseded,
+)
 from taxi_assets.defs.assets.metadata import LINEAGE, same_columns
 from taxi_assets.defs.checks import GCS_CHECKS, check_objects
 from taxi_assets.errors import ServiceError
 from taxi_assets.months import month_text
+from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource
 
 
@@ -39,6 +48,8 @@ def build_gcs_object(dataset: Dataset) -> dg.AssetsDefinition:
         with as_dagster_failure(context):
             _promote(lake, dataset, month)
             kept, manifest = published_month(lake, dataset, month, made_by="clean_parquet")
+            if not is_newest(lake, dataset, month, manifest.raw_sha256):
+                raise superseded(dataset, month)
             rejected, raw = lake.find(rejected_object(dataset.name, month)), newest_raw(lake, dataset, month)
         context.log.info("%s, %s bytes", kept.uri, f"{kept.bytes:,}")
         return dg.MaterializeResult(
@@ -55,6 +66,7 @@ def _promote(lake: LakeResource, dataset: Dataset, month: date) -> None:
 
     Raises:
         ServiceError: The kept and the rejected rows come from different cleanings.
+        SupersededError: A newer raw file was archived since the cleaning, so that this one would be a step back.
     """
     names = rejected_object(dataset.name, month), clean_object(dataset.name, month)
     # In a rerun nothing is pending: the objects published before are verified again.
@@ -65,8 +77,22 @@ def _promote(lake: LakeResource, dataset: Dataset, month: date) -> None:
             f"The kept and the rejected rows of {dataset.name} {month_text(month)} that wait in the lake are of two "
             f"cleanings, as a killed run leaves them; materialize {dataset.name}/clean_parquet again."
         )
+
+    def check(pending: LakeObject) -> None:
+        if not is_newest(lake, dataset, month, pending.metadata.get("raw_sha256")):
+            _discard(lake, names, pending)
+            raise superseded(dataset, month)
+
     for name in names:
-        lake.promote(PENDING + name, name)
+        lake.promote(PENDING + name, name, check)
+
+
+def _discard(lake: LakeResource, names: Sequence[str], of: LakeObject) -> None:
+    """Remove the pending objects of a cleaning."""
+    for name in names:
+        found = lake.find(PENDING + name)
+        if found is not None and found.metadata.get("cleaning") == of.metadata.get("cleaning"):
+            lake.remove(found)
 
 
 def _facts(

@@ -1,7 +1,7 @@
 """The month's file as TLC published it."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
@@ -12,11 +12,11 @@ from taxi_assets.defs.assets.common import (
     as_dagster_failure,
     month_asset,
     month_of,
-    newest_raw,
     progress_logger,
 )
 from taxi_assets.defs.assets.published_file import published_file_key
 from taxi_assets.download.fingerprint import Fingerprint, RawFile
+from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.source import SourceResource
 
@@ -67,11 +67,19 @@ def _archive(
             "sha256": raw.sha256,
             "source": source.describe(dataset.name, month),
             "code_version": CODE_VERSION,
-            "archived_at": datetime.now(UTC).isoformat(),
+            "archived_at": _after(archived).isoformat(),
         }
         archived = lake.put(raw.path, raw_prefix(dataset.name) + raw.file_name, metadata)
     assert archived is not None, "without an archived file, the source always delivers one"
     return raw, archived
+
+
+def _after(archived: LakeObject | None) -> datetime:
+    """Return the time, but one after that of the archived file even if this machine's clock is behind."""
+    now = datetime.now(UTC)
+    if archived is None:
+        return now
+    return max(now, datetime.fromisoformat(archived.metadata["archived_at"]) + timedelta(microseconds=1))
 
 
 def _result(raw: RawFile, archived: LakeObject, is_sample: bool) -> dg.MaterializeResult:

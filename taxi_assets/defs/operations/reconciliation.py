@@ -27,7 +27,7 @@ from taxi_assets.defs.ingestion.polling import (
 from taxi_assets.defs.operations.active_runs import datasets_of, unfinished_runs
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.compare import Finding, Places, compare, freshness
-from taxi_assets.reconcile.inventory import lake_objects
+from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
@@ -118,6 +118,7 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
                 bigquery=bigquery.month_rows(dataset),
                 postgres=postgres.month_rows(dataset),
                 loaded_from={m: found.raw_sha256 for m, found in postgres.loaded_manifests(dataset).items()},
+                raw={m: found.metadata["sha256"] for m, found in newest_raw_files(lake, dataset).items()},
             )
         findings = compare(places)
         fresh = freshness(places)
