@@ -39,8 +39,8 @@ class Workbench:
 
 
 @contextmanager
-def workbench(*, dagster: bool) -> Iterator[Workbench]:
-    """Provide a folder and services that are gone afterwards, with Dagster if asked for."""
+def workbench(*, dagster: bool, **variables: str) -> Iterator[Workbench]:
+    """Provide a folder and services that are gone afterwards, with Dagster if asked for; `variables` are settings."""
     with tempfile.TemporaryDirectory(prefix="taxi-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL may run as another user, and reads the CSV for its COPY by itself
@@ -49,7 +49,9 @@ def workbench(*, dagster: bool) -> Iterator[Workbench]:
             "PATH": os.environ["PATH"],
             "HOME": os.environ["HOME"],
             "TAXI_DATA_DIR": str(folder / "data"),
-        } | ports
+            **ports,
+            **variables,
+        }
         settings = Settings.from_environment(environ)
         own = environment(settings, environ)
         (folder / "environment").write_text(json.dumps(own))

@@ -35,8 +35,13 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[fork_server._Servers]:
     """Return the state of a code server that has started no run."""
     servers = fork_server._Servers()
     monkeypatch.setattr(fork_server, "_servers", servers)
+    # Other tests of this process have a fork server with another preload.
+    server = forkserver._forkserver
+    before = server._preload_modules
+    server._stop()
     yield servers
-    forkserver._forkserver._stop()
+    server._stop()
+    server._preload_modules = before
 
 
 def server_pid() -> int:
