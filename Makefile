@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help install demo test test-unit fuzz chaos up down bench lint audit
+.PHONY: help install demo test test-unit test-services fuzz chaos up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
@@ -32,13 +32,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/taxi demo
 
-# Two at a time, in the order of the files: those that start most come first.
+# Two at a time, in the order of conftest.py: what takes longest comes first.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 # For an unhurried hour: the property tests of cleaning with many more examples, other ones each time.
 fuzz: install
-	@EXAMPLES_FACTOR=100 $(BIN)/python -m pytest -n 2 taxi_assets_tests/cleaning/test_clean_file_properties.py
+	@EXAMPLES_FACTOR=100 $(BIN)/python -m pytest $(PARALLEL) taxi_assets_tests/cleaning/test_clean_file_properties.py
 
 # Random faults against the embedded stack; a round that shows a violation says how to repeat it.
 ROUNDS ?= 1000
@@ -66,7 +68,11 @@ lint: install
 
 # Pure code and definitions: no service is started.
 test-unit: install
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not services'
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not services'
+
+# The others: `make test` is both.
+test-services: install
+	@$(BIN)/python -m pytest $(PARALLEL) -m services
 
 audit: install
 	@$(BIN)/python .ci/audit.py

@@ -38,7 +38,16 @@ if os.environ.get("CI"):
 
 TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")
-LONGEST = "test_it_runs_itself.py"
+# Fixtures that start a stack of their own.
+STACKS = ("deployment", "ui")
+LONGEST = (
+    "defs/test_it_runs_itself.py",
+    "deployment",
+    "local/test_stack.py",
+    "ui",
+    "defs/assets/test_kills.py",
+    "runtime/test_fork_server.py",
+)
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
 
 
@@ -48,18 +57,33 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs services, and put the files that start most first: two processes share the files out."""
+    """Mark what needs services, and order the tests for two processes, which take group after group.
+
+    A group is what shares a stack, so that none is started twice, or a file. Those that take longest come first.
+    """
     for item in items:
         if uses_services(item):
             item.add_marker(pytest.mark.services)
-    items.sort(
-        key=lambda item: (item.path.name != LONGEST, item.path.parent.name not in STARTS_MOST, not uses_services(item))
-    )
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: (rank(item), not uses_services(item)))
+
+
+def group(item: pytest.Item) -> str:
+    """Return the name of what a test shares with others: a stack, or its file."""
+    shared = [name for name in STACKS if name in getattr(item, "fixturenames", ())]
+    return shared[0] if shared else str(item.path.relative_to(TESTS))
+
+
+def rank(item: pytest.Item) -> int:
+    """Return the place of a test's group among those that take longest."""
+    name = group(item)
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def uses_services(item: pytest.Item) -> bool:
-    """Return whether a test runs against embedded services."""
-    return "services" in getattr(item, "fixturenames", ()) or item.path.parent.name in STARTS_MOST
+    """Return whether a test runs against embedded services, or starts processes that do."""
+    is_marked = item.get_closest_marker("services") is not None
+    return is_marked or "services" in getattr(item, "fixturenames", ()) or item.path.parent.name in STARTS_MOST
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from taxi_assets.local.ports import free_port
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.services
 STEPS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
 
 
