@@ -75,8 +75,9 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                         f"{'; '.join(differences)}. Nothing was published; run it again."
                     )
                 cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, partition.staging)))
-                publish(cursor, partition, manifest)
+                # Not later: readers would wait for the bucket behind the locks of publishing.
                 kept.check_published()
+                publish(cursor, partition, manifest)
         return staged
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:

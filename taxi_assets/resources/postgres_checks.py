@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import psycopg
 
 from taxi_assets.contract.tables import TABLES
-from taxi_assets.resources.postgres_tables import SCHEMA
+from taxi_assets.errors import ServiceError
+from taxi_assets.resources.postgres_tables import SCHEMA, check_tables
 
 LONG_SECONDS = 60
 # The tables of the schema, and their partitions.
@@ -28,6 +29,15 @@ class Finding:
 
     text: str
     blocks: bool
+
+
+def tables(connection: psycopg.Connection) -> list[Finding]:
+    """Find an encoding that cannot hold every text, and tables of others that have the names of ours."""
+    try:
+        check_tables(connection)
+    except ServiceError as error:
+        return [Finding(str(error), True)]
+    return []
 
 
 def read_only(connection: psycopg.Connection) -> list[Finding]:
@@ -50,7 +60,7 @@ def time_limits(connection: psycopg.Connection) -> list[Finding]:
             'idle_in_transaction_session_timeout') AND reset_val <> '0' ORDER BY name
     """
     return [
-        Finding(f"{name} is {value} {unit}; a load may take longer: ALTER ROLE ... SET {name} = 0 for its role.", False)
+        Finding(f"{name} is {value} {unit} for sessions of this role; loads set their own, queries keep it.", False)
         for name, value, unit in connection.execute(query).fetchall()
     ]
 
@@ -177,6 +187,7 @@ def encryption(connection: psycopg.Connection) -> list[Finding]:
 
 # By what each one is about, in the order to print them.
 CHECKS: Mapping[str, Callable[[psycopg.Connection], list[Finding]]] = {
+    "encoding and tables": tables,
     "read-only": read_only,
     "time limits": time_limits,
     "rights": rights,

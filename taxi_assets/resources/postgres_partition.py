@@ -241,14 +241,29 @@ def _prepare_indexes(cursor: psycopg.Cursor, of: Partition) -> None:
         cursor.execute(sql.SQL(start) + table + sql.SQL(" USING ") + sql.SQL(text[found.end() :]))
 
 
+def _default_partition(cursor: psycopg.Cursor, of: Partition) -> list[str]:
+    """Return the parent's DEFAULT partition, if somebody made one: attaching a partition locks it against readers."""
+    query = """
+        SELECT format('%%I.%%I', nspname, relname) FROM pg_partitioned_table
+        JOIN pg_class c ON c.oid = partdefid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE partrelid = %s::regclass
+    """
+    return [name for (name,) in cursor.execute(query, [of.parent]).fetchall()]
+
+
 def _swap(cursor: psycopg.Cursor, of: Partition, old: bool) -> None:
     """Put the staging table in the partition's place."""
     parent, partition = sql.Identifier(*of.parent.split(".")), sql.Identifier(SCHEMA, of.name)
     staging = sql.Identifier(SCHEMA, of.staging)
+    default = _default_partition(cursor, of)
     if old:
-        lock_tables(cursor, [of.parent, f"{SCHEMA}.{of.name}"])
+        lock_tables(cursor, [of.parent, f"{SCHEMA}.{of.name}", *default])
         cursor.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(parent, partition))
         cursor.execute(sql.SQL("DROP TABLE {}").format(partition))
+    elif default:
+        # In this order, as above: two loads that lock them in another one would wait for each other.
+        lock_tables(cursor, [of.parent], "SHARE UPDATE EXCLUSIVE")
+        lock_tables(cursor, default)
     cursor.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging, sql.Identifier(of.name)))
     # The table's CHECK equals the bounds, so that attaching reads no rows.
     attach = "ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})"

@@ -157,7 +157,9 @@ def check_encoding(connection: psycopg.Connection) -> None:
 
 
 def lock_tables(cursor: psycopg.Cursor, tables: Sequence[str], mode: str = "ACCESS EXCLUSIVE") -> None:
-    """Lock tables, given as `schema.name`, until the end of the transaction; those that do not exist are passed over.
+    """Lock tables until the end of the transaction; those that do not exist are passed over.
+
+    Tables are names as SQL has them, with their schemas.
 
     Readers queue behind a lock that waits. So each attempt waits `LOCK_TIMEOUT_MS` a table at most and then lets
     everybody pass, and attempts are repeated for `LOCK_PATIENCE_SECONDS`.
@@ -181,10 +183,10 @@ def lock_tables(cursor: psycopg.Cursor, tables: Sequence[str], mode: str = "ACCE
 
 
 def _lock(cursor: psycopg.Cursor, table: str, mode: str) -> None:
-    [(exists,)] = cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchall()
-    if exists:
-        name = sql.Identifier(*table.split("."))
-        cursor.execute(sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(name, sql.SQL(mode)))
+    [(name,)] = cursor.execute("SELECT to_regclass(%s)::text", [table]).fetchall()
+    if name is not None:
+        # Quoted by PostgreSQL itself, as somebody else's table may need.
+        cursor.execute(sql.SQL("LOCK TABLE ONLY {} IN {} MODE").format(sql.SQL(name), sql.SQL(mode)))
 
 
 def _in_the_way(cursor: psycopg.Cursor, tables: Sequence[str]) -> str:

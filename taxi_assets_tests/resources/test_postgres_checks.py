@@ -80,7 +80,7 @@ def test_time_limit_that_the_session_lifted_is_still_named(ready: World) -> None
     with psycopg.connect(ready.postgres_url) as connection:
         connection.execute("SET statement_timeout = 0")
         [finding] = checks.time_limits(connection)
-    assert finding.text.startswith("statement_timeout is 5000 ms;")
+    assert finding.text.startswith("statement_timeout is 5000 ms for sessions of this role;")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,22 @@ def test_view_of_another_role_is_named_with_that_role(ready: World) -> None:
 def test_view_on_the_whole_table_hinders_nothing(ready: World) -> None:
     execute(ready, "CREATE VIEW public.daily AS SELECT fare_amount FROM taxi.green_trips")
     assert found(ready, "objects of others") == []
+
+
+def test_strangers_table_is_named(world: World) -> None:
+    execute(world, "CREATE SCHEMA taxi", "CREATE TABLE taxi.green_trips (vendorid int)")
+    [finding] = found(world, "encoding and tables")
+    assert "taxi.green_trips is a table of postgres that Taxi Assets did not make" in finding.text
+    assert finding.blocks
+
+
+def test_encoding_that_cannot_hold_every_text_is_named(world: World) -> None:
+    name = f"latin_{uuid.uuid4().hex[:12]}"
+    execute(world, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with psycopg.connect(make_conninfo(world.postgres_url, dbname=name)) as connection:
+        [finding] = checks.tables(connection)
+    assert "LATIN1" in finding.text
+    assert finding.blocks
 
 
 def test_default_partition_is_named(ready: World) -> None:

@@ -15,6 +15,7 @@ import pytest
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
 from taxi_assets.resources import postgres_session
+from taxi_assets.resources.lake import LakeFile
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets_tests.conftest import World
 from taxi_assets_tests.support.versions import APRIL, MAY, fails, held
@@ -171,6 +172,41 @@ def test_a_default_partition_that_holds_the_month_is_named(world: World) -> None
     assert world.run("green", MAY).success
     assert world.run("green", APRIL, "raw_file", "clean_parquet", "gcs_object").success
     fails(world, ["default partition", "rest", "nothing was published"], False, "postgres_table")
+
+
+def test_readers_do_not_wait_behind_a_first_load_that_waits_for_a_default_partition(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attaching a month locks the DEFAULT partition; while others hold it, a load lets readers pass and gives up."""
+    monkeypatch.setattr(postgres_session, "LOCK_PATIENCE_SECONDS", 1.0)
+    world.postgres.ensure_tables()
+    execute(world, 'CREATE TABLE public."The Rest" PARTITION OF taxi.green_trips DEFAULT')
+    assert world.run("green", APRIL, "raw_file", "clean_parquet", "gcs_object").success
+    # Its end lets a load go on that waits for it without a limit.
+    with psycopg.connect(world.postgres_url, options="-c idle_in_transaction_session_timeout=30s") as holder:
+        holder.execute('SELECT count(*) FROM public."The Rest"')
+        words = ['public."The Rest" was in use for longer than 1 s', f"process {holder.info.backend_pid} of postgres"]
+        fails(world, words, True, "postgres_table")
+    assert world.run("green", APRIL, "postgres_table").success
+
+
+def test_no_table_is_locked_against_readers_while_the_bucket_responds(
+    loaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, locks = LakeFile.check_published, []
+
+    def check_published(self: LakeFile) -> None:
+        query = f"""
+            SELECT relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock'
+            AND relation IN ('taxi.green_trips'::regclass, '{PARTITION}'::regclass)
+        """
+        locks.append(execute(loaded, query))
+        original(self)
+
+    monkeypatch.setattr(LakeFile, "check_published", check_published)
+    reload(loaded)
+    assert locks
+    assert not any(locks)
 
 
 def test_a_table_in_the_place_of_a_partition_is_named(world: World) -> None:
