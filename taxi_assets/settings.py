@@ -96,6 +96,10 @@ def _redis_address(value: str, info: ValidationInfo) -> str:
     return value
 
 
+# What a template of TAXI_SOURCE may hold.
+PLACEHOLDERS = ("dataset", "month", "year", "month_number", "first_day", "next_first_day")
+
+
 def _source(value: str) -> str:
     if value == SAMPLE:
         return value
@@ -104,8 +108,19 @@ def _source(value: str) -> str:
             raise ValueError(
                 "TAXI_SOURCE has an entry that is neither `sample` nor begins with https://, http:// or file://."
             )
-        if "{month}" not in template.partition("?")[0].rsplit("/", 1)[-1]:
-            raise ValueError("TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'.")
+        held = set(re.findall(r"\{(\w+)\}", template))
+        if unknown := sorted(held - set(PLACEHOLDERS)):
+            raise ValueError(
+                f"TAXI_SOURCE has a template with {{{unknown[0]}}}; there are "
+                f"{', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}."
+            )
+        path, _, query = template.partition("?")
+        named = "{month}" in path.rsplit("/", 1)[-1] or "{month}" in query
+        if not named and "first_day" not in held and not held >= {"year", "month_number"}:
+            raise ValueError(
+                "TAXI_SOURCE has a template whose file name lacks {month}, as in 'x_{month}.parquet'; {first_day}, or "
+                "{year} and {month_number}, would do, too."
+            )
     return value
 
 
@@ -120,11 +135,13 @@ def _absolute(value: Path) -> Path:
 
 
 # By Google's rules for each. The names become parts of statements and addresses, which Google's client does not quote.
+_PROJECT = (
+    r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
+    "a project's id: 6 to 30 lower-case letters, digits and hyphens, such as my-project-123",
+)
 _NAMES: Mapping[str, tuple[str, str]] = {
-    "gcp_project": (
-        r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]",
-        "a project's id: 6 to 30 lower-case letters, digits and hyphens, such as my-project-123",
-    ),
+    "gcp_project": _PROJECT,
+    "gcp_billed_project": _PROJECT,
     "gcs_bucket": (
         r"(?=.{3,222}\Z)[a-z0-9][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*(?<=[a-z0-9])",
         "a bucket's name, without gs://: 3 to 63 lower-case letters, digits, '-', '_' and '.'",
@@ -177,8 +194,9 @@ class Settings(BaseSettings):
         # A cloud deployment must never load samples by omission.
         default_factory=lambda data: SAMPLE if data.get("env") == "local" else TLC_SOURCE,
         repr=False,
-        description="`sample`, or comma-separated URL templates with `{dataset}` and `{month}` (`YYYY-MM`), tried in "
-        "order; `sample` with `local`, TLC's own address with `cloud`",
+        description="`sample`, or comma-separated URL templates with `{dataset}`, `{month}` (`YYYY-MM`), `{year}`, "
+        "`{month_number}`, `{first_day}` and `{next_first_day}`, tried in order; `sample` with `local`, TLC's own "
+        "address with `cloud`",
         examples=[TLC_SOURCE],
     )
     zones_source: Annotated[str, AfterValidator(_zones_source)] = Field(
@@ -208,6 +226,11 @@ class Settings(BaseSettings):
         default_factory=_local_only(LOCAL_PROJECT),
         description="Google Cloud project; needed with `cloud`",
         examples=["my-project"],
+    )
+    gcp_billed_project: Annotated[str | None, GoogleName] = Field(
+        None,
+        description="project that pays for requests to the bucket, if its requesters pay",
+        examples=["my-billing-project"],
     )
     gcs_bucket: Annotated[str | None, GoogleName] = Field(
         default_factory=_local_only(LOCAL_BUCKET),

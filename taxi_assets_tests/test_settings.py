@@ -72,6 +72,8 @@ def test_ports_move_the_emulators() -> None:
         ("TAXI_SOURCE", "ftp://x/{month}.csv", "neither `sample` nor begins with https://"),
         ("TAXI_SOURCE", "https://x/{month}.csv,sample", "neither `sample` nor begins with https://"),
         ("TAXI_SOURCE", "https://x/{month}/trips.csv", "lacks {month}"),
+        ("TAXI_SOURCE", "https://x/{year}/trips.csv", "lacks {month}"),
+        ("TAXI_SOURCE", "https://x/{months}.csv", "a template with {months}; there are {dataset}, {month}"),
     ],
 )
 def test_refusals(name: str, value: str, said: str) -> None:

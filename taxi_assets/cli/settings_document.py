@@ -17,7 +17,10 @@ TEMPLATE = PROJECT_ROOT / ".env.example"
 SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ("Where everything runs", ("env", "data_dir", "allow_emulators")),
     ("Where the files come from", ("source", "zones_source", "source_allow_private", "sample_rows")),
-    ("The cloud", ("gcp_project", "gcs_bucket", "bigquery_dataset", "bigquery_location", "postgres_url")),
+    (
+        "The cloud",
+        ("gcp_project", "gcs_bucket", "gcp_billed_project", "bigquery_dataset", "bigquery_location", "postgres_url"),
+    ),
     ("Alerts", ("alert_webhook", "alert_smtp_url", "alert_email", "ui_url")),
     ("Workers", ("executor", "run_start", "redis_url")),
     (

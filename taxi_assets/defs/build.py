@@ -40,6 +40,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "lake": LakeResource(
             project=settings.gcp_project,
             bucket=settings.gcs_bucket,
+            billed_project=settings.gcp_billed_project,
             data_dir=str(settings.data_dir),
             emulator_host=settings.storage_emulator_host,
         ),

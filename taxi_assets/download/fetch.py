@@ -21,12 +21,13 @@ import requests
 import urllib3
 
 from taxi_assets.download import size_limits
-from taxi_assets.download.file_check import check_file
+from taxi_assets.download.file_check import begins_like_a_page, check_file, name_by_content
 from taxi_assets.download.fingerprint import Fingerprint, RawFile, file_name_of, redact
 from taxi_assets.download.http import (
     body_length,
     failure_reason,
     fingerprint_of,
+    is_page,
     new_session,
     raise_for_status,
     request,
@@ -40,6 +41,8 @@ Progress = Callable[[int, int | None], None]
 _PERMANENT_ERRNOS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
 _DEFAULT_RETRY = RetrySettings()
+# Answers of servers and signed addresses that allow GET alone.
+_NO_HEAD = (403, 405, 501)
 
 
 def download(
@@ -49,6 +52,7 @@ def download(
     retry: RetrySettings = _DEFAULT_RETRY,
     progress: Progress | None = None,
     allow_private: bool = True,
+    name: str | None = None,
 ) -> RawFile:
     """Fetch an http://, https:// or file:// URL into the folder under its published name.
 
@@ -63,6 +67,8 @@ def download(
         progress: Called about once a second with the bytes so far and the total, if known.
         allow_private: Whether the URL may lead to this machine or a private network. A redirect from a public
             address to a private one is never followed.
+        name: The file's name, if it is not the URL's. A CSV that is a gzip by its content, or the reverse, gets the
+            ending of what it is.
 
     Raises:
         NotPublishedError: HTTP 404 or 410, or no such local file.
@@ -73,7 +79,7 @@ def download(
         DiskFullError: The disk is full.
         SettingsError: The URL cannot be used, or the folder cannot be written.
     """
-    name, shown = file_name_of(url), redact(url)
+    name, shown = name or file_name_of(url), redact(url)
     same_url = [fingerprint for fingerprint in known if fingerprint.url == shown]
     with open_part(folder, name, retry.lock_seconds) as part, new_session(allow_private) as session:
         transfer = _Transfer(session, url, part, same_url, retry.timeout_seconds, _ProgressMeter(progress))
@@ -81,7 +87,9 @@ def download(
         outcome, attempts = with_retries(shown, retry, attempt)
         if outcome.unchanged is None:
             digest, resumed = part.sha256, part.resumed_bytes
-            return RawFile(part.publish(), name, outcome.fingerprint, digest, part.size, False, resumed, attempts)
+            return RawFile(
+                part.publish(), part.target.name, outcome.fingerprint, digest, part.size, False, resumed, attempts
+            )
         if outcome.unchanged in same_url:
             return RawFile(None, name, outcome.unchanged, "", outcome.unchanged.bytes or 0, True, 0, attempts)
         # Another process published the file while this one waited for the lock.
@@ -93,7 +101,10 @@ def download(
 def probe(url: str, retry: RetrySettings = _DEFAULT_RETRY, allow_private: bool = True) -> Fingerprint:
     """Return the file's fingerprint by a HEAD request or `stat`, without reading the file.
 
+    A server that refuses HEAD, or that calls the file a page, gets a GET of one byte.
+
     Raises:
+        BadFileError: A page is there instead of the file, as behind a proxy or a login.
         NotPublishedError: As `download`, like the errors below.
         ForbiddenError: HTTP 403.
         SourceError: Another response that a retry would not change.
@@ -110,11 +121,29 @@ def probe(url: str, retry: RetrySettings = _DEFAULT_RETRY, allow_private: bool =
                 file.close()
                 return fingerprint
             with request(session, "HEAD", url, {}, retry.timeout_seconds) as response:
-                if response.status_code != 200:
+                if response.status_code == 200 and not is_page(response):
+                    return fingerprint_of(response, shown, body_length(response))
+                if response.status_code not in (200, *_NO_HEAD):
                     raise_for_status(response, shown)
-                return fingerprint_of(response, shown, body_length(response))
+            return _probe_by_get(session, url, retry.timeout_seconds)
 
         return with_retries(shown, retry, attempt)[0]
+
+
+def _probe_by_get(session: requests.Session, url: str, timeout: float) -> Fingerprint:
+    shown = redact(url)
+    with request(session, "GET", url, {"Range": "bytes=0-0"}, timeout) as response:
+        if response.status_code not in (200, 206):
+            raise_for_status(response, shown)
+        span = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        total = int(span[2]) if span else None
+        # The rest is not read: the connection is closed with the response.
+        if is_page(response) and begins_like_a_page(response.raw.read1(1, decode_content=False) or b""):
+            raise BadFileError(
+                f"{shown} answered with a page ({response.headers.get('Content-Type', '')}) where a file of trips was "
+                "expected, as a proxy, a login or an error page does; open it in a browser, and check TAXI_SOURCE."
+            )
+        return fingerprint_of(response, shown, total if response.status_code == 206 else body_length(response))
 
 
 def file_sha256(path: Path) -> str:
@@ -262,7 +291,8 @@ class _Transfer:
 
     def _checked(self, fingerprint: Fingerprint) -> _Outcome:
         try:
-            check_file(self.part.path, self.part.target.name)
+            name = self.part.target.name
+            self.part.rename_target(name_by_content(name, check_file(self.part.path, name)))
         except BadFileError as error:
             raise BadFileError(f"{redact(self.url)} sent no usable file: {error}") from None
         self.meter.update(self.part.size, self.part.size, last=True)

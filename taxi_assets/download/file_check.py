@@ -26,7 +26,8 @@ _ADVICE = "delete it and fetch it again, or correct TAXI_SOURCE"
 def check_file(path: Path, name: str | None = None) -> str:
     """Check that a raw file is whole. Return its format: `csv`, `csv.gz` or `parquet`.
 
-    A gzip is decompressed once as a stream, which verifies its CRC and length.
+    A gzip is decompressed once as a stream, which verifies its CRC and length. Servers unpack a `.csv.gz`, or send a
+    `.csv` packed as Content-Encoding, so that of these two the bytes count and not the name.
 
     Args:
         path: The file.
@@ -44,10 +45,10 @@ def check_file(path: Path, name: str | None = None) -> str:
     if name.endswith(".parquet"):
         _check_parquet(path, name, head)
         return "parquet"
-    if name.endswith(".csv.gz"):
-        _check_gzip(path, name, head)
-        return "csv.gz"
-    if name.endswith(".csv"):
+    if name.endswith((".csv", ".csv.gz")):
+        if head.startswith(_GZIP_MAGIC):
+            _check_gzip(path, name)
+            return "csv.gz"
         _check_csv_header(name, head, "")
         return "csv"
     raise BadFileError(f"{name} does not end in .csv, .csv.gz or .parquet, so its format is not known; rename it.")
@@ -70,6 +71,17 @@ def _printable(text: str) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
+def name_by_content(name: str, file_format: str) -> str:
+    """Return the file's name with the ending of the format that `check_file` found."""
+    ending = next(suffix for suffix in (".csv.gz", ".csv", ".parquet") if name.endswith(suffix))
+    return f"{name.removesuffix(ending)}.{file_format}"
+
+
+def begins_like_a_page(first: bytes) -> bool:
+    """Return whether the first byte of a response is that of HTML, XML or JSON, or white space before them."""
+    return first[:1] in (b"<", b"{", b"[", b" ", b"\r", b"\n", b"\t")
+
+
 def _check_csv_header(name: str, head: bytes, inside: str) -> None:
     line = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n", 1)[0].strip()
     if head.startswith(_GZIP_MAGIC):
@@ -87,10 +99,7 @@ def _check_csv_header(name: str, head: bytes, inside: str) -> None:
     raise BadFileError(f"{name} holds {found}{inside} where a CSV header was expected; {_ADVICE}.")
 
 
-def _check_gzip(path: Path, name: str, head: bytes) -> None:
-    if not head.startswith(_GZIP_MAGIC):
-        kind = "a Parquet file" if head.startswith(_PARQUET_MAGIC) else f"not a gzip but begins {_excerpt(head[:40])}"
-        raise BadFileError(f"{name} is {kind} where a gzip was expected; {_ADVICE}.")
+def _check_gzip(path: Path, name: str) -> None:
     limit = size_limits.max_unzipped_bytes(path.stat().st_size)
     start, unzipped, damage = _unzip(path, limit)
     if unzipped > limit:

@@ -19,6 +19,7 @@ from taxi_assets.download.retries import TransientError, parse_retry_after
 from taxi_assets.errors import NotPublishedError, SourceError
 
 MAX_REDIRECTS = 5
+_PAGES = ("text/html", "text/xml", "application/xml", "application/json")
 _INVALID_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -134,6 +135,12 @@ def body_length(response: requests.Response) -> int | None:
     text = response.headers.get("Content-Length", "").strip()
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return int(text) if text.isascii() and text.isdecimal() and not chunked else None
+
+
+def is_page(response: requests.Response) -> bool:
+    """Return whether the response is declared as HTML, XML or JSON, as no raw file is, unless its server errs."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in _PAGES or kind.endswith(("+xml", "+json"))
 
 
 def fingerprint_of(response: requests.Response, shown: str, total: int | None) -> Fingerprint:

@@ -126,6 +126,10 @@ class PartFile:
             os.close(folder)
         return self.target
 
+    def rename_target(self, name: str) -> None:
+        """Give the file another published name."""
+        self.target = self.target.with_name(name)
+
     def remove(self) -> None:
         """Delete the file and its sidecar, unless the file was published."""
         if _is_at(self._fd, self.path):

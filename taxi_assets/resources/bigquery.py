@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from taxi_assets.contract.schemas import BIGQUERY_TYPES, Schema
 from taxi_assets.contract.tables import TABLES, Table, trips_table
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.months import month_text
+from taxi_assets.resources.bigquery_checks import dataset_problem, table_problem
 from taxi_assets.resources.google_errors import CONCURRENT, PATIENCE_SECONDS, client_arguments, google_errors
 from taxi_assets.resources.lake import LakeFile
 
@@ -142,6 +143,21 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
                 return {}
             return {row[0]: row[1] for row in self._query(client, query, *bounds)}
 
+    def find_problems(self) -> list[str]:
+        """Return what in an existing dataset and its tables would keep months from staying, each in one sentence."""
+        found: list[str | None] = []
+        with self.get_client() as client:
+            try:
+                home = client.get_dataset(f"{self.project}.{self.dataset}", **CALL)
+            except exceptions.NotFound:
+                return []
+            found.append(dataset_problem(home, self.location))
+            for table in TABLES.values():
+                with suppress(exceptions.NotFound):
+                    there = client.get_table(self._full_name(table.name), **CALL)
+                    found.append(table_problem(there, self._described(table)))
+        return [problem for problem in found if problem]
+
     @contextmanager
     def _staged(
         self, published: bigquery.Table, schema: Schema, uri: str, part: str
@@ -190,7 +206,7 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return wanted
 
     def _create_dataset(self, client: bigquery.Client) -> None:
-        """Create the dataset if it is missing, and check its location."""
+        """Create the dataset if it is missing, and check that months stay in it."""
         home = bigquery.Dataset(f"{self.project}.{self.dataset}")
         home.location = self.location
         try:
@@ -198,15 +214,14 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         except exceptions.NotFound:
             # Only then: an account may be allowed to write to the dataset but not to create one.
             found = client.create_dataset(home, exists_ok=True, **CALL)
-        if self.location and found.location.upper() != self.location.upper():
-            raise ServiceError(
-                f"The BigQuery dataset {self.project}.{self.dataset} is in {found.location} and not in "
-                f"{self.location}; set TAXI_BIGQUERY_LOCATION to {found.location}."
-            )
+        if problem := dataset_problem(found, self.location):
+            raise ServiceError(problem)
 
     def _create_or_extend(self, client: bigquery.Client, wanted: bigquery.Table) -> list[str]:
         """Create the table, or add its missing columns and return them."""
         table = client.create_table(wanted, exists_ok=True, **CALL)
+        if problem := table_problem(table, wanted):
+            raise ServiceError(problem)
         names = {field.name for field in table.schema}
         missing = [field for field in wanted.schema if field.name not in names]
         for field in missing:

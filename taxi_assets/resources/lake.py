@@ -22,8 +22,8 @@ from taxi_assets.resources.scratch import scratch_folder
 
 RETRY = DEFAULT_RETRY.with_timeout(PATIENCE_SECONDS)
 TIMEOUT = (10.0, 300.0)
-# A resumable upload holds one of these in memory.
-UPLOAD_CHUNK = 16 << 20
+# A resumable upload holds one of these in memory, and a broken connection costs at most one.
+UPLOAD_CHUNK = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     project: str | None = Field(description="Google Cloud project.")
     bucket: str | None = Field(description="Name of the bucket.")
+    billed_project: str | None = Field(default=None, description="Project that pays, if the requester does.")
     data_dir: str = Field(description="Folder of local state; its `cache` mirrors the bucket's object names.")
     emulator_host: str | None = Field(default=None, description="Address of a storage emulator, if there is one.")
 
@@ -82,7 +83,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _bucket(self) -> storage.Bucket:
         if not self.bucket:
             raise ServiceError("No bucket is set; set TAXI_GCS_BUCKET to the bucket of the lake.")
-        return self.get_client().bucket(self.bucket)
+        return self.get_client().bucket(self.bucket, user_project=self.billed_project)
 
     def local_path(self, name: str) -> Path:
         """Return the path of an object's local copy, whether or not it exists.

@@ -27,7 +27,7 @@ from taxi_assets.errors import (
     SourceUnavailableError,
     TaxiError,
 )
-from taxi_assets.months import month_text
+from taxi_assets.months import month_text, next_month
 from taxi_assets.settings import split_templates
 
 SAMPLE = "sample"
@@ -85,6 +85,9 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def urls(self, dataset: str, month: date) -> list[str]:
         """Return the month's URLs in the order in which they are tried. They may hold secrets.
 
+        A template may hold {dataset}, {month} (`2020-04`), {year}, {month_number} (`04`), {first_day} (`2020-04-01`)
+        and {next_first_day}.
+
         Raises:
             SettingsError: A template does not give the URL of a raw file.
         """
@@ -119,8 +122,8 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.is_sample:
             return self._make_sample(dataset, month, folder, known, progress)
         urls = self.urls(dataset, month)
-        raw = self._try_each(dataset, month, lambda url: self._download(url, folder, known, progress))
-        for name in {file_name_of(url) for url in urls} - {raw.file_name}:
+        raw = self._try_each(dataset, month, lambda url: self._download(url, folder, known, progress, month))
+        for name in {_name(url, month) for url in urls} - {raw.file_name}:
             discard_part(folder, name)
         return raw
 
@@ -156,9 +159,15 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return RetrySettings(self.timeout_seconds, self.attempts, self.backoff_seconds, self.lock_seconds)
 
     def _download(
-        self, url: str, folder: Path, known: Sequence[Fingerprint] = (), progress: Progress | None = None
+        self,
+        url: str,
+        folder: Path,
+        known: Sequence[Fingerprint] = (),
+        progress: Progress | None = None,
+        month: date | None = None,
     ) -> RawFile:
-        return download(url, folder, known, self._retry_settings(), progress, self.allow_private)
+        name = _name(url, month) if month else None
+        return download(url, folder, known, self._retry_settings(), progress, self.allow_private, name)
 
     def _try_each(self, dataset: str, month: date, attempt: Callable[[str], T]) -> T:
         urls = self.urls(dataset, month)
@@ -204,8 +213,22 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _fill(template: str, dataset: str | None, month: date | None) -> str:
-    filled = template if dataset is None else template.replace("{dataset}", dataset)
-    return filled if month is None else filled.replace("{month}", month_text(month))
+    values = {} if dataset is None else {"dataset": dataset}
+    if month is not None:
+        values |= {"month": month_text(month), "year": f"{month:%Y}", "month_number": f"{month:%m}"}
+        values |= {"first_day": month.isoformat(), "next_first_day": next_month(month).isoformat()}
+    for name, value in values.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template
+
+
+def _name(url: str, month: date) -> str:
+    """Return the name that the month's file gets: the URL's, with the month if that has none."""
+    name = file_name_of(url)
+    if month_text(month) in name:
+        return name
+    stem, dot, ending = name.partition(".")
+    return f"{stem}_{month_text(month)}{dot}{ending}"
 
 
 def _combined_error(what: str, urls: Sequence[str], failures: Sequence[TaxiError]) -> TaxiError:

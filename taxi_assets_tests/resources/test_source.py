@@ -23,6 +23,7 @@ from taxi_assets.errors import (
 from taxi_assets.resources.source import SourceResource
 from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import split_templates
+from taxi_assets_tests.support.download_helpers import CSV
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
 
 MONTH = date(2020, 4, 1)
@@ -242,3 +243,27 @@ def test_a_source_without_a_sample_maker_reports_what_to_set(folder: Path) -> No
 )
 def test_a_comma_inside_a_signed_query_does_not_split_a_template(text: str, expected: list[str]) -> None:
     assert split_templates(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "url", "name"),
+    [
+        ("/{dataset}/{year}/{dataset}_{month}.csv", "/green/2020/green_2020-04.csv", "green_2020-04.csv"),
+        ("/x_{year}{month_number}.csv.gz", "/x_202004.csv.gz", "x_202004_2020-04.csv.gz"),
+        (
+            "/resource/pkmi-4kfn.csv?$where=t>='{first_day}'%20AND%20t<'{next_first_day}'&$limit=9",
+            "/resource/pkmi-4kfn.csv?$where=t>='2020-04-01'%20AND%20t<'2020-05-01'&$limit=9",
+            "pkmi-4kfn_2020-04.csv",
+        ),
+        ("/{month}.csv?sig=a/b,c", "/2020-04.csv?sig=a/b,c", "2020-04.csv"),
+    ],
+)
+def test_a_source_by_year_number_or_days(server: FileServer, folder: Path, template: str, url: str, name: str) -> None:
+    month = date(2020, 4, 1)
+    found = SourceResource(templates=server.url(template), attempts=1)
+    assert found.urls("green", month) == [server.url(url)]
+    server.put(url.partition("?")[0].lstrip("/"), gzip.compress(CSV) if ".gz" in url else CSV)
+    raw = found.fetch("green", month, folder)
+    assert (raw.file_name, raw.path) == (name, folder / name)
+    assert found.probe("green", month).bytes == raw.bytes
+    assert found.fetch("green", month, folder, [raw.fingerprint]).not_modified

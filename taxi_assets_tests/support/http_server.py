@@ -163,11 +163,12 @@ class _Handler(BaseHTTPRequestHandler):
         same = self.headers.get("If-Range") in (None, headers.get("ETag"), headers.get("Last-Modified"))
         if not wanted or not same or fault.ignore_range:
             return 200, headers, data
-        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last) + 1, len(data)) if last else len(data)
         if start >= len(data):
             return 416, {"Content-Range": f"bytes */{len(data)}"}, b""
         start += int(fault.wrong_range)
-        return 206, {**headers, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}, data[start:]
+        return 206, {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"}, data[start:end]
 
     def _not_modified(self, headers: Mapping[str, str]) -> bool:
         tags, since = self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")

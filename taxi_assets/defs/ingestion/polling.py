@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,12 @@ WINDOW_MONTHS = 12
 LAG_MONTHS = 2
 GRACE_DAYS = 30
 MAX_BACKOFF_SECONDS = 6 * 3600.0
+# So many changes in one tick, and most of what was compared, are more likely a fault of the source than new files.
+MANY_CHANGES = 5
+# A month's file that has less than this part of its former length is more likely a page.
+LEAST_SHARE = 0.1
+# So many months with the same content are one page.
+MANY_EQUAL = 3
 # One tick that fails may be a passing fault; the source counts as down from the second in a row.
 DOWN_AFTER = 2
 _VERSION = 1
@@ -274,6 +280,10 @@ def decide(
     """
     to_request = {m: f for m, f in result.found.items() if _is_to_request(m, f, loaded, state)}
     failures = state.failures + 1 if result.trouble else 0
+    if to_request and (suspicion := _suspicion(result.found, loaded)):
+        # Certain at once, other than an error that may pass: one alert and no runs.
+        to_request, failures = {}, max(state.failures + 1, DOWN_AFTER)
+        result = replace(result, trouble=suspicion)
     pause = min(MAX_BACKOFF_SECONDS, interval_seconds * 2.0 ** (failures - 1)) if failures else 0.0
     after = SensorState(
         requested={**state.requested, **{month: digest(seen) for month, seen in to_request.items()}},
@@ -285,6 +295,29 @@ def decide(
     )
     requests = {month: _run_key(month, seen, loaded.get(month)) for month, seen in to_request.items()}
     return Decision(requests, after, _summary(plan, result, loaded, to_request, pause))
+
+
+def _suspicion(found: Mapping[date, Fingerprint], loaded: Mapping[date, Fingerprint | None]) -> str:
+    """Return why the responses are not those of a source that has new files, or an empty text."""
+    pairs = {month: (known, seen) for month, seen in found.items() if (known := loaded.get(month))}
+    compared = {month: pair for month, pair in pairs.items() if pair[0].url == pair[1].url}
+    changed = [month for month, pair in compared.items() if has_changed(*pair)]
+    hint = (
+        "no runs were requested. If the source means it, load one of the months by hand and compare it, then backfill "
+        "the others."
+    )
+    for month in changed:
+        before, now = (fingerprint.bytes for fingerprint in compared[month])
+        if before and now is not None and now < before * LEAST_SHARE:
+            return f"{month_text(month)} has {now:,} bytes at the source where {before:,} were loaded; {hint}"
+    identities = {(seen.etag, seen.last_modified, seen.bytes) for seen in found.values()}
+    # An ETag alone proves nothing: some servers make it of the length.
+    proves = all(seen.last_modified or (seen.bytes and not seen.etag) for seen in found.values())
+    if len(found) >= MANY_EQUAL and len(identities) == 1 and proves:
+        return f"{len(found)} months have one and the same file at the source, as behind a proxy's page; {hint}"
+    if len(changed) >= MANY_CHANGES and len(changed) > len(compared) / 2:
+        return f"{len(changed)} of {len(compared)} months compared have changed at the source at once; {hint}"
+    return ""
 
 
 def _is_to_request(

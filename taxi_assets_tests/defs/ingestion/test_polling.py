@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from taxi_assets.defs.ingestion.polling import (
     DOWN_AFTER,
+    MANY_CHANGES,
     MAX_BACKOFF_SECONDS,
     WINDOW_MONTHS,
     Decision,
@@ -128,7 +129,8 @@ def test_a_sweep_asks_every_loaded_month_in_a_bounded_number_of_ticks(loaded: fr
 @given(
     published=st.dictionaries(MONTHS, CONTENTS),
     loaded=st.dictionaries(MONTHS, CONTENTS),
-    corrections=st.dictionaries(MONTHS, st.integers(4, 6)),
+    # More of them at once count as a source in trouble.
+    corrections=st.dictionaries(MONTHS, st.integers(4, 6), max_size=MANY_CHANGES - 1),
     lost=st.booleans(),
 )
 def test_each_content_is_requested_once_and_the_lake_ends_as_the_source(
@@ -201,6 +203,44 @@ def test_a_month_archived_without_a_fingerprint_is_left():
 )
 def test_what_counts_as_a_change(loaded: tuple, seen: tuple, changed: bool):
     assert has_changed(Fingerprint("u", *loaded), Fingerprint("u", *seen)) is changed
+
+
+def page(month: date) -> Fingerprint:
+    return Fingerprint(f"http://tlc/{month:%Y-%m}", None, None, 900)
+
+
+def decided(loaded: Mapping[date, Fingerprint | None], found: Mapping[date, Fingerprint]) -> Decision:
+    state = SensorState()
+    wanted = plan(FIRST, TODAY, loaded, state, LIMIT)
+    return decide(wanted, PollResult(found), loaded, state, TODAY, 1000.0, INTERVAL)
+
+
+def test_a_page_for_every_month_is_a_source_in_trouble_and_requests_nothing():
+    months = ago(0, 1, 2, 3)
+    decision = decided({month: file(month, 1) for month in ago(2, 3)}, {month: page(month) for month in months})
+    assert not decision.requests
+    assert decision.state.is_down
+    assert "one and the same file" in decision.state.trouble
+    assert not decision.state.requested
+
+
+def test_many_changes_at_once_are_a_source_in_trouble_and_few_are_changes():
+    loaded = {month: file(month, 1) for month in ago(*range(2, 12))}
+    for changes, requests in ((4, 4), (6, 0), (10, 0)):
+        months = sorted(loaded)
+        found = {m: Fingerprint(f"http://tlc/{m:%Y-%m}", f'"{m}"', None, 200) for m in months[:changes]}
+        found |= {m: file(m, 1) for m in months[changes:]}
+        decision = decided(loaded, found)
+        assert len(decision.requests) == requests
+        assert decision.state.is_down == (requests == 0)
+
+
+def test_a_month_that_shrinks_to_a_page_is_no_change():
+    [month] = ago(3)
+    loaded = {month: Fingerprint("http://tlc/x", '"a"', None, 15_000_000)}
+    decision = decided(loaded, {month: Fingerprint("http://tlc/x", '"b"', None, 2_000)})
+    assert not decision.requests
+    assert "2,000 bytes at the source where 15,000,000 were loaded" in decision.state.trouble
 
 
 def test_the_back_off_doubles_up_to_a_bound_and_ends_with_the_trouble():
