@@ -22,6 +22,7 @@ from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeResource
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.resources.source import SourceResource
+from taxi_assets.runtime.run_executor import run_executor
 from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
 
@@ -80,7 +81,7 @@ def build_executor(settings: Settings) -> dg.ExecutorDefinition:
 
         return celery_executor(settings)
     # A run is a process of its own already; a process a step costs four times as long.
-    return dg.in_process_executor
+    return run_executor
 
 
 def build_definitions(
