@@ -85,6 +85,12 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise ServiceError("No bucket is set; set TAXI_GCS_BUCKET to the bucket of the lake.")
         return self.get_client().bucket(self.bucket, user_project=self.billed_project)
 
+    @contextmanager
+    def get_bucket(self) -> Iterator[storage.Bucket]:
+        """Yield the bucket for calls of one's own, and convert their errors."""
+        with self._errors():
+            yield self._bucket
+
     def local_path(self, name: str) -> Path:
         """Return the path of an object's local copy, whether or not it exists.
 

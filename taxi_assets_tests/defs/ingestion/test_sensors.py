@@ -85,6 +85,19 @@ def test_a_source_that_is_down_is_left_alone_for_a_while(world: World, server: F
     assert len(server.seen) == asked
 
 
+def test_a_page_in_place_of_every_month_requests_nothing(world: World, server: FileServer):
+    """A proxy's sign-in page with status 200, for loaded months and for new ones."""
+    world = world.with_source(server.url("/green_{month}.csv.gz"))
+    server.put("green_2020-04.csv.gz", version(300).data)
+    assert world.run("green", APRIL, "raw_file").success
+    sign_in = Fault(body=b"<html>sign in</html>", headers={"Content-Type": "text/html"})
+    for found in (APRIL, *(month(back) for back in range(12))):
+        server.always(f"/green_{found:%Y-%m}.csv.gz", sign_in)
+    result = tick(world)
+    assert not requested(result)
+    assert "answered with a page" in reason(result)
+
+
 def test_a_lake_that_cannot_be_read_is_reported(world: World):
     world.resources["lake"].get_client().bucket(world.settings.gcs_bucket).delete()
     assert "The source was not polled: the bucket" in reason(tick(world)).replace(": The", ": the")
