@@ -1,8 +1,8 @@
 """The sample source: TLC-format files made on the spot, the same bytes for the same dataset, month, rows and format.
 
-Here are the files: names, sizes, writing in blocks, numbers into text. What a trip is like belongs in `sample_taxis`
-and `sample_hire`, what a month's file looks like in `sample_layouts`. A file is made of blocks of 100,000 rows, each
-from its own seed, so memory does not grow with the number of rows. CSV and Parquet of a month hold the same trips.
+This module names the files, decides their size, writes them in blocks and turns numbers into text. Trips are drawn in
+`taxis` and `hire`; `layouts` describes a month's file. A file consists of blocks of 100,000 rows, each from its own
+seed, so memory does not grow with the number of rows. CSV and Parquet of a month hold the same trips.
 
 The bytes also depend on the versions of numpy, pyarrow and isal, which is why `sample_fingerprint` includes them. fhv
 files can hold a few exact duplicates by chance, as the real ones do; the other datasets have none.
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import igzip
 
+from taxi_assets.contract.datasets import dataset as registered
 from taxi_assets.errors import SettingsError
 from taxi_assets.months import month_text
 from taxi_assets.sample.draws import Block, Bools, Ints
@@ -34,12 +35,6 @@ from taxi_assets.sample.taxis import FLAG_TEXTS, PAYMENT_TEXTS, VENDOR_TEXTS, ta
 
 SAMPLE_VERSION = "1"  # part of the fingerprint: raise it whenever the bytes change
 FORMATS = ("csv.gz", "csv", "parquet")
-FIRST_MONTHS: Mapping[str, date] = {
-    "yellow": date(2009, 1, 1),
-    "green": date(2013, 8, 1),
-    "fhv": date(2015, 1, 1),
-    "fhvhv": date(2019, 2, 1),
-}
 LAST_CSV_MONTH = date(2021, 7, 1)
 BLOCK_ROWS = 100_000
 MAX_ROWS = 25_000_000
@@ -88,7 +83,7 @@ def sample_file_name(dataset: str, month: date, file_format: str | None = None) 
 
 
 def sample_fingerprint(dataset: str, month: date, rows: int, file_format: str) -> str:
-    """Return a short token that is another one whenever the file's bytes would be others; fit to be an ETag.
+    """Return a short token that changes whenever the file's bytes would change. It can serve as an ETag.
 
     Raises:
         SettingsError: Dataset, month, rows or format is not allowed.
@@ -105,13 +100,8 @@ def sample_fingerprint(dataset: str, month: date, rows: int, file_format: str) -
 
 
 def _checked_month(dataset: str, month: date) -> date:
-    if dataset not in FIRST_MONTHS:
-        raise SettingsError(f"There is no dataset {dataset!r}; known are {', '.join(FIRST_MONTHS)}.")
     month = month.replace(day=1)
-    if month < FIRST_MONTHS[dataset]:
-        raise SettingsError(
-            f"{dataset} begins with {month_text(FIRST_MONTHS[dataset])}; there is no {month_text(month)}."
-        )
+    registered(dataset).check_month(month)
     return month
 
 
@@ -162,9 +152,10 @@ def write_sample(
     file_format: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write a month's sample file into the folder, which is made if it is not there.
+    """Write a month's sample file into the folder, which is created if it does not exist.
 
-    The file appears under its name when it is whole and replaces an older one; an interrupted write leaves nothing.
+    The file appears under its name only when it is complete, and replaces an older one. An interrupted write leaves
+    nothing.
 
     Args:
         dataset: yellow, green, fhv or fhvhv.

@@ -1,10 +1,12 @@
 """A whole file: what is written, what is recorded with it, and rules switched off."""
 
 import json
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +15,7 @@ from taxi_assets.cleaning import reading
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.schemas import REJECTED_SCHEMA
-from taxi_assets.errors import ContractError, SettingsError
+from taxi_assets.errors import ContractError, SettingsError, TaxiError
 
 FHV = DATASETS["fhv"]
 APRIL = date(2020, 4, 1)
@@ -179,3 +181,16 @@ def test_files_without_zones_are_not_searched_for_shadows(tmp_path: Path, monkey
     )
     _, _, manifest = cleaner.clean_file(raw, DATASETS["yellow"], date(2010, 1, 1), tmp_path)
     assert (manifest.kept.rows, manifest.flagged["shadow_duplicates"]) == (1, 0)
+
+
+@pytest.mark.parametrize("lines", [LINES, ('B1,"2020',)], ids=["a good file", "an open quote"])
+def test_cleaning_leaves_the_memory_pool_of_the_process_as_it_was(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    before = pa.default_memory_pool()
+    own = pa.system_memory_pool()  # another one than cleaning chooses
+    pa.set_memory_pool(own)
+    try:
+        with suppress(TaxiError):
+            cleaned(tmp_path, *lines)
+        assert pa.default_memory_pool().backend_name == own.backend_name
+    finally:
+        pa.set_memory_pool(before)

@@ -1,5 +1,6 @@
 """Totals and manifests: counted in any order, compared exactly, written and read back."""
 
+import json
 from datetime import date, datetime
 from pathlib import Path
 from random import Random
@@ -107,6 +108,16 @@ def test_a_manifest_survives_being_written(kept: Totals) -> None:
     assert after == before
     assert after.to_json() == before.to_json()
     assert "\n" not in before.to_json()
+
+
+def test_a_manifest_with_the_old_name_of_its_flags_is_read() -> None:
+    """Before release 0.2 the flagged rows were called `doubtful`, and totals had no lengths of texts."""
+    expected = manifest(flagged={"no_passenger": 7})
+    values = json.loads(expected.to_json())
+    values["doubtful"] = values.pop("flagged")
+    del values["kept"]["characters"]
+    expected.kept.characters = {}
+    assert Manifest.from_json(json.dumps(values)) == expected
 
 
 def test_rejected_rows_and_their_share() -> None:

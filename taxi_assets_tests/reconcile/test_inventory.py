@@ -1,7 +1,9 @@
 """What each place says that it holds, by month."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psycopg
@@ -13,7 +15,7 @@ from taxi_assets.contract.object_names import clean_object
 from taxi_assets.errors import ServiceError, ServiceUnavailableError
 from taxi_assets.reconcile.inventory import lake_objects
 from taxi_assets.resources import postgres_session
-from taxi_assets.resources.lake import LakeResource
+from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.support.http_server import serve
 from taxi_assets_tests.support.versions import APRIL, MAY, version
@@ -101,3 +103,14 @@ def test_a_place_that_is_not_as_needed_is_named(world: World):
     with pytest.raises(ServiceUnavailableError, match="PostgreSQL does not answer"):
         changed(world.postgres, url="postgresql://u@127.0.0.1:1/d").month_rows(GREEN)
     assert changed(world.bigquery, dataset="not_there").month_rows(GREEN) == {}
+
+
+@pytest.mark.parametrize("name", ["green", "green_trips", "high_volume_for_hire"])
+def test_months_are_found_for_a_dataset_with_underscores_in_its_name(name: str, monkeypatch: pytest.MonkeyPatch):
+    def listing(_lake: LakeResource, prefix: str) -> Iterator[LakeObject]:
+        assert clean_object(name, MAY).startswith(prefix)
+        yield LakeObject(clean_object(name, MAY), "", 1, "", {"archived_at": "2020"}, datetime.now(UTC))
+
+    monkeypatch.setattr(LakeResource, "list", listing)
+    lake = LakeResource(project="p", bucket="b", data_dir="unused")
+    assert list(lake_objects(lake, replace(GREEN, name=name))) == [MAY]

@@ -356,8 +356,8 @@ def test_names_formats_and_sizes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("purple", date(2020, 1, 1), 1, "csv"), r"no dataset 'purple'; known are yellow, green, fhv, fhvhv\."),
-        (("green", date(2013, 7, 1), 1, "csv"), r"green begins with 2013-08; there is no 2013-07\."),
+        (("purple", date(2020, 1, 1), 1, "csv"), r"'purple' is no dataset; there are yellow, green, fhv, fhvhv\."),
+        (("green", date(2013, 7, 1), 1, "csv"), r"green has no 2013-07: its first month is 2013-08\."),
         (("green", date(2013, 8, 1), 25_000_001, "csv"), r"25,000,001 rows; expected are 0 to 25,000,000\."),
         (("green", date(2013, 8, 1), -1, "csv"), r"-1 rows"),
         (("green", date(2013, 8, 1), 1, "xlsx"), r"'xlsx' is no format .* csv\.gz, csv, parquet\."),
