@@ -148,6 +148,29 @@ def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:
 
 @cli.command()
 @click.argument("dataset")
+@click.argument("months", metavar="MONTH[..MONTH]")
+@click.option("--force", is_flag=True, help="Clean and load also what is up to date already.")
+@click.pass_context
+def materialize(ctx: click.Context, dataset: str, months: str, force: bool) -> None:
+    """Take months of DATASET through all five assets: download, clean, publish, and load both warehouses.
+
+    One month, as 2020-04, or all from one to another, as 2020-01..2020-06; one after the other, each a run in Dagster's
+    UI. What is up to date is not done again. Exit code 0 if all succeeded, 1 if one failed, 130 after Ctrl-C.
+    """
+    from taxi_assets.cli import materialize as module
+
+    try:
+        failed = module.materialize(_settings(), dataset, months, force=force, log=click.echo)
+    except KeyboardInterrupt:
+        click.echo("taxi: stopped; the month under way is as it was before.", err=True)
+        ctx.exit(130)
+    for run in failed:
+        click.echo(f"taxi: {run.title} failed at {run.failure}", err=True)
+    ctx.exit(1 if failed else 0)
+
+
+@cli.command()
+@click.argument("dataset")
 @click.argument("month")
 @click.option("--rows", type=int, help="Number of rows, up to 25 million; by default it depends on the month.")
 @click.option("--format", "file_format", help="csv.gz, csv or parquet; by default what TLC published then.")

@@ -1,5 +1,6 @@
 """The registry of datasets, which holds all their differences. To add a dataset, add an entry."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -106,5 +107,7 @@ def dataset(name: str) -> Dataset:
         SettingsError: There is none.
     """
     if name not in DATASETS:
-        raise SettingsError(f"{name!r} is no dataset; there are {', '.join(DATASETS)}.")
+        near = difflib.get_close_matches(name.lower(), DATASETS, 1, 0.5)
+        hint = f", did you mean {near[0]}" if near else ""
+        raise SettingsError(f"{name!r} is no dataset{hint}; there are {', '.join(DATASETS)}.")
     return DATASETS[name]
