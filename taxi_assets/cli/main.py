@@ -132,6 +132,20 @@ def env() -> None:
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check what a load will need: one line a check, with what to do.
+
+    A probe object and a probe table are made and deleted; no data is changed. Exit code 0 if all is well, 1 if
+    something will fail, 2 if nothing fails but something could not be checked.
+    """
+    from taxi_assets.cli import doctor as module
+
+    ctx.exit(module.run(as_json))
+
+
+@cli.command()
 @click.option("--dataset", "datasets", multiple=True, help="A dataset; may be repeated. Default: yellow and green.")
 @click.option("--month", "months", multiple=True, help="A month, as 2020-04; may be repeated. Default: three eras.")
 def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:

@@ -45,8 +45,8 @@ class Service:
     ready_within: float
     stop: list[tuple[signal.Signals, float]]
     prepare: Callable[[], None] = field(default=_nothing)
-    # Text in the log of a start that failed for a transient reason.
-    passing_failure: str | None = None
+    # Texts in the log of a start that failed for a transient reason.
+    passing_failures: tuple[str, ...] = ()
 
 
 def address_and_log(settings: Settings) -> dict[str, tuple[str, Path]]:
@@ -88,7 +88,7 @@ def _postgres(settings: Settings, env: Mapping[str, str]) -> Service:
         # Fast shutdown writes a checkpoint; the immediate one leaves that to recovery at the next start.
         stop=[(signal.SIGINT, 30), (signal.SIGQUIT, 5)],
         # Backends of a server that was killed leave a moment after it.
-        passing_failure="is still in use",
+        passing_failures=("is still in use", 'lock file "postmaster.pid" already exists'),
     )
 
 

@@ -189,9 +189,10 @@ class Stack:
     def _respawned(self, service: Service, seconds: float) -> bool:
         """Start a service anew that ended for a reason known to pass by itself."""
         ended = self._children[service.name].poll() is not None
-        if not ended or service.passing_failure is None or seconds > service.ready_within:
+        if not ended or not service.passing_failures or seconds > service.ready_within:
             return False
-        if service.passing_failure not in processes.tail(service.log, 20):
+        log = processes.tail(service.log, 20)
+        if not any(text in log for text in service.passing_failures):
             return False
         time.sleep(0.5)
         self._spawn(service)
