@@ -44,10 +44,10 @@ IMPORTS = (
     "dagster._grpc.impl",
     "dagster_postgres",
     "numpy",
+    "taxi_assets.lean_imports",
     "pyarrow.parquet",
     "pyarrow.csv",
     "google.cloud.storage",
-    "google.cloud.bigquery",
     "psycopg",
     LOCATION,
 )

@@ -43,7 +43,8 @@ with warnings.catch_warnings(record=True) as caught:
     from taxi_assets.definitions import defs
     defs.get_repository_def().load_all_definitions()
 own = [f"{w.filename}:{w.lineno}: {w.message}" for w in caught if "/taxi_assets/" in w.filename]
-heavy = {"bqemulator", "duckdb", "gcp_storage_emulator", "taxi_assets.local.stack", "taxi_assets_tests", "pytest"}
+heavy = {"bqemulator", "duckdb", "pandas", "gcp_storage_emulator"}
+heavy |= {"taxi_assets.local.stack", "taxi_assets_tests", "pytest"}
 print(len(list(defs.resolve_all_asset_specs())), sorted(heavy & set(sys.modules)), own)
 """
 

@@ -52,7 +52,7 @@ def start(target: Any) -> tuple[Any, Any]:
     """Start a process as a code server starts a run; the process, and what it puts into its queue."""
     context = fork_server._RunContext()
     queue = context.Queue()
-    process = context.Process(target=target, args=(queue,))
+    process = context.Process(target=target, args=(queue,), daemon=True)
     process.start()
     return process, queue.get(timeout=HANG_SECONDS)
 
