@@ -62,7 +62,7 @@ def run_month(
     """Run the month's job in this process; it is a run of Dagster's like any other.
 
     Raises:
-        KeyboardInterrupt: The run was canceled.
+        KeyboardInterrupt: Ctrl-C has canceled the run.
     """
     run_id = str(uuid.uuid4())
     failures: list[str] = []
@@ -77,18 +77,20 @@ def run_month(
     ops = {f"{item.name}__{name}": {"config": {"force": True}} for name in _FORCED} if force else {}
     instance.add_event_listener(run_id, listen)
     started = time.monotonic()
-    result = definitions.resolve_job_def(month_job_name(item.name)).execute_in_process(
-        run_config=_QUIET | ({"ops": ops} if ops else {}),
-        partition_key=month.isoformat(),
-        instance=instance,
-        run_id=run_id,
-        raise_on_error=False,
-    )
-    # Dagster turns Ctrl-C into the end of the run.
-    if (run := instance.get_run_by_id(run_id)) is not None and run.status is dg.DagsterRunStatus.CANCELED:
-        raise KeyboardInterrupt
-    failure = None if result.success else (failures[0] if failures else "the run failed without a failed step")
-    return MonthRun(item, month, time.monotonic() - started, failure)
+    try:
+        definitions.resolve_job_def(month_job_name(item.name)).execute_in_process(
+            run_config=_QUIET | ({"ops": ops} if ops else {}),
+            partition_key=month.isoformat(),
+            instance=instance,
+            run_id=run_id,
+        )
+    except dg.DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+    except Exception:
+        # What no step has reported is a defect.
+        if not failures:
+            raise
+    return MonthRun(item, month, time.monotonic() - started, failures[0] if failures else None)
 
 
 def _as_report(entry: dg.EventLogEntry, dataset: str) -> StepReport | None:

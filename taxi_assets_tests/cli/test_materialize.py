@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -82,13 +83,17 @@ def test_ctrl_c_cancels_the_run(variables: dict[str, str], tmp_path: Path):
         out, err = process.communicate(timeout=HANG_SECONDS)
     assert (process.returncode, err) == (130, "taxi: stopped; the month under way is as it was before.\n")
     assert "Traceback" not in out
+    url = Settings.from_environment(variables).local_postgres_url("dagster")
+    with psycopg.connect(url) as connection:
+        [(status,)] = connection.execute("SELECT status FROM runs ORDER BY id DESC LIMIT 1").fetchall()
+    assert status == "CANCELED"
 
 
 WRONG = {
     "a dataset that is near": (["gren", "2020-04"], "'gren' is no dataset, did you mean green; there are"),
     "a month that is none": (["green", "2020-13"], "'2020-13' is no month; write it as 2020-04"),
     "a month before the first": (["green", "2010-01"], "green has no 2010-01: its first month is 2013-08"),
-    "a month to come": (["green", "2020-04..2999-01"], "green 2999-01 has not ended; the newest month to load is"),
+    "a month to come": (["green", "2020-04..2099-01"], "green 2099-01 has not ended; the newest month to load is"),
     "a span backwards": (["green", "2020-04..2020-01"], "ends before it begins"),
     "no stack": (["green", "2020-04"], "No local stack runs in"),
 }

@@ -27,6 +27,8 @@ from taxi_assets.runtime.queues import queue_tags
 
 CODE_VERSION = f"{__version__}+contract.{CONTRACT_VERSION}"
 PROGRESS_SECONDS = 5.0
+# The tag that Dagster's launcher gives to the runs of a code server.
+_LAUNCHED = ".dagster/grpc_info"
 OWNERS = ["team:data-platform"]
 # Not as a policy of the assets: with one, Dagster retries a step that was canceled, and any defect.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -101,9 +103,17 @@ def progress_logger(context: dg.AssetExecutionContext) -> Callable[[str], None]:
 
 @contextmanager
 def as_dagster_failure(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Convert a TaxiError to a Dagster Failure; request a retry only if it is transient."""
+    """Convert a TaxiError to a Dagster Failure; request a retry only if it is transient.
+
+    Ctrl-C in a shell cancels the run; Dagster itself takes an interrupt that nobody requested for a failure.
+    """
     try:
         yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        # A run that a code server started is interrupted by its shutdown, too, and must then be started again.
+        if _LAUNCHED not in context.run.tags:
+            context.instance.report_run_canceling(context.run, "Interrupted by its user.")
+        raise
     except TaxiError as error:
         failure = dg.Failure(str(error), allow_retries=False)
         if not error.retryable:
