@@ -17,6 +17,8 @@ from benchmarks.whole_runs import whole_runs
 from benchmarks.workbench import workbench
 
 RESULTS = Path(__file__).with_name("results.md")
+# What was measured once and not chosen; it ends the results.
+TRIED = Path(__file__).with_name("tried.md")
 PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt")
 PARTS = {
     "stages": compare,
@@ -53,7 +55,8 @@ def report(sections: list[Section], runs: int) -> str:
         f"`make bench` on {date.today()}: {machine}, Python {platform.python_version()}, PostgreSQL 18.4, {packages}. "
         f"Sample files of yellow 2021-01 unless TLC's are named; medians of {runs} runs, taken in turns."
     )
-    return "\n".join(["# Benchmark results", "", about, "", *(section.as_markdown() for section in sections)])
+    parts = [*(section.as_markdown() for section in sections), TRIED.read_text()]
+    return "\n".join(["# Benchmark results", "", about, "", *parts])
 
 
 def _memory() -> int:

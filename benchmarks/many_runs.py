@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,15 +15,13 @@ from datetime import date
 import click
 import psutil
 import psycopg
-import requests
 
+from benchmarks.run_processes import run_processes
+from benchmarks.ui import backfill
 from benchmarks.workbench import Workbench, workbench
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.months import months_before, months_between
 
-LOCATION = "taxi_assets.definitions"
-LAUNCH = """mutation ($params: LaunchBackfillParams!) {
-    launchPartitionBackfill(backfillParams: $params) { __typename ... on PythonError { message } } }"""
 LAST = date(2025, 12, 1)
 ROWS = "300"
 MINIMUM_SECONDS_BETWEEN_KILLS = 10.0
@@ -79,13 +76,7 @@ def _request_all(bench: Workbench) -> int:
     for name, dataset in DATASETS.items():
         count = months_between(dataset.first_month, LAST) + 1
         keys = [months_before(LAST, back).isoformat() for back in range(count)]
-        repository = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
-        selector = {"partitionSetName": f"{name}_month_job_partition_set", "repositorySelector": repository}
-        body = {"query": LAUNCH, "variables": {"params": {"selector": selector, "partitionNames": keys}}}
-        response = requests.post(f"{bench.settings.ui_url}/graphql", json=body, timeout=300)
-        kind = response.json()["data"]["launchPartitionBackfill"]["__typename"]
-        if kind != "LaunchBackfillSuccess":
-            raise SystemExit(f"The backfill of {name} was not accepted: {response.text}")
+        backfill(bench, f"{name}_month_job", keys)
         months += count
     return months
 
@@ -110,7 +101,7 @@ def _wait(bench: Workbench, kills: Kills, kill_every: int, expected: int) -> dic
 
 def _kill(bench: Workbench, kills: Kills, in_progress: list[str]) -> None:
     victim = VICTIMS[sum(kills.count.values()) % len(VICTIMS)]
-    found = list(_processes(bench, victim))
+    found = list(run_processes(bench, victim))
     if not found:
         return
     with suppress(psutil.NoSuchProcess):
@@ -120,22 +111,6 @@ def _kill(bench: Workbench, kills: Kills, in_progress: list[str]) -> None:
         with psycopg.connect(bench.settings.local_postgres_url("dagster")) as connection:
             # Those that began between the look and the kill.
             kills.excused |= {run for run, status in connection.execute(STATES) if status in IN_PROGRESS}
-
-
-def _processes(bench: Workbench, kind: str) -> Iterator[psutil.Process]:
-    """Yield this stack's fork servers, their forks or the code servers that they belong to."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("TAXI_DATA_DIR") != str(bench.settings.data_dir):
-                continue
-            if "multiprocessing.forkserver" not in " ".join(process.cmdline()):
-                continue
-            parent = process.parent()
-            is_fork = parent is not None and "multiprocessing.forkserver" in " ".join(parent.cmdline())
-            if kind == ("run" if is_fork else "fork server"):
-                yield process
-            elif kind == "code server" and not is_fork and parent is not None:
-                yield parent
 
 
 def _is_verified(bench: Workbench) -> bool:

@@ -15,6 +15,7 @@ from taxi_assets.local.stack import Stack
 from taxi_assets.sample.files import write_sample
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
+LOCATION = "taxi_assets.definitions"
 MONTH = date(2021, 1, 1)
 MONTH_ROWS = 1_369_769  # yellow 2021-01 as TLC published it
 TLC = PROJECT_ROOT.parent / "shared" / "tlc" / "trips"

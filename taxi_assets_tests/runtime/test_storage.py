@@ -1,4 +1,4 @@
-"""Dagster's storage keeps its connection, and outlives the loss of it."""
+"""Dagster's storage keeps its connections and outlives their loss; its queue outlives that of a code server."""
 
 from datetime import date
 from typing import Any
@@ -41,3 +41,11 @@ def test_connections_that_the_server_closed_are_replaced(services: Settings, dag
         ended = connection.execute(query, [database]).fetchall()
     assert ended, "no connection was kept"
     assert dagster_home.get_runs() == []
+
+
+def test_queued_runs_wait_for_a_code_server_that_restarts(dagster_home: dg.DagsterInstance):
+    queue = dagster_home.get_concurrency_config().run_queue_config
+    assert queue is not None
+    # By Dagster's default each run that is launched meanwhile fails, and so does its retry.
+    assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay >= 300
+    assert queue.user_code_failure_retry_delay <= 10
