@@ -98,7 +98,7 @@ def _stages(bench: Workbench, source: Path, runs: int) -> float:
 def _backfill(bench: Workbench) -> float:
     """Seconds a month of a backfill of sample months, from its request to the last row."""
     dates = ["--from", BACKFILL[0], "--to", BACKFILL[1]]
-    # Asked from a folder without a workspace file, as a user does with DAGSTER_MODULE_NAME set.
+    # From a folder without a workspace file, as a user may after `taxi env`.
     command = [sys.executable, "-m", "dagster", "job", "backfill", "--job", "green_month_job", *dates, "--noprompt"]
     started = time.perf_counter()
     subprocess.run(command, env=dict(bench.environ), cwd=bench.folder, check=True, capture_output=True)

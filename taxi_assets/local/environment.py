@@ -15,6 +15,16 @@ from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
 # Dagster's storage works with this driver alone, and SQLAlchemy does not know `postgres://`.
 DAGSTER_SCHEME = "postgresql+psycopg2://"
+DEFINITIONS = "taxi_assets.definitions"
+# The commands of `dagster` that take a module and start no services. Each reads a variable of its own. One
+# DAGSTER_MODULE_NAME for all of them would also reach the web server and the daemon that `dg dev` and `dagster dev`
+# start with a workspace file, and both stop if they get a module beside it.
+DAGSTER_COMMANDS = (
+    *("asset list", "asset materialize", "definitions validate", "run migrate-repository"),
+    *("job backfill", "job execute", "job launch", "job list", "job print", "job scaffold_config"),
+    *("schedule list", "schedule logs", "schedule preview", "schedule restart", "schedule start", "schedule stop"),
+    *("sensor cursor", "sensor list", "sensor preview", "sensor start", "sensor stop"),
+)
 
 
 def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -25,12 +35,12 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     """
     values = {
         "DAGSTER_LOCAL_DIR": str(settings.data_dir / "dagster"),
-        # As `-m` would: plain `dagster asset materialize` reads neither pyproject.toml nor workspace.yaml.
-        "DAGSTER_MODULE_NAME": "taxi_assets.definitions",
         "TAXI_ENV": settings.env,
         "TAXI_BIGQUERY_DATASET": settings.bigquery_dataset,
         "TAXI_BIGQUERY_LOCATION": settings.bigquery_location,
     }
+    # As `-m` would: `dagster asset materialize` reads no workspace.yaml, and the others only in their own folder.
+    values |= {module_variable(command): DEFINITIONS for command in DAGSTER_COMMANDS}
     if settings.gcp_project:
         values |= {"TAXI_GCP_PROJECT": settings.gcp_project, "GOOGLE_CLOUD_PROJECT": settings.gcp_project}
     if settings.gcs_bucket:
@@ -49,6 +59,11 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         values["TAXI_SAMPLE_ROWS"] = environ["TAXI_SAMPLE_ROWS"]
     values["PATH"] = _path(settings, environ)
     return values | _no_proxy(environ)
+
+
+def module_variable(command: str) -> str:
+    """Return the variable that sets `--module-name` of a command of `dagster`, as click builds its name."""
+    return f"DAGSTER_CLI_{re.sub('[ -]', '_', command).upper()}_MODULE_NAME"
 
 
 def leftovers(environ: Mapping[str, str] = os.environ) -> list[str]:

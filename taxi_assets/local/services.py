@@ -179,7 +179,7 @@ def _dagster_folder(settings: Settings) -> Path:
 
 def _importable(env: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with this project importable from any folder, installed or not."""
-    # Dagster takes either a module or the workspace file that these processes are given.
+    # A user may have set it for another project. These processes have a workspace file, and Dagster takes only one.
     env = {name: value for name, value in env.items() if name != "DAGSTER_MODULE_NAME"}
     path = [str(PROJECT_ROOT), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
     return {**env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}

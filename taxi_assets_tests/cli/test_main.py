@@ -6,15 +6,24 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
+from dagster._cli import create_dagster_cli
 
 from taxi_assets.cli.main import cli
 from taxi_assets.errors import ServiceError, SettingsError
 from taxi_assets.local import ports
-from taxi_assets.local.environment import environment, leftovers, psycopg_url
+from taxi_assets.local.environment import (
+    DAGSTER_COMMANDS,
+    environment,
+    leftovers,
+    module_variable,
+    psycopg_url,
+)
 from taxi_assets.settings import VARIABLES, Settings
 
 CLEARED = (*VARIABLES, "DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "DAGSTER_LOCAL_DIR", "GOOGLE_CLOUD_PROJECT")
@@ -113,6 +122,23 @@ def test_what_the_user_has_set_wins() -> None:
 
 def test_a_dagster_home_of_another_project_does_not_win() -> None:
     assert values({"DAGSTER_HOME": "/elsewhere"})["DAGSTER_HOME"] != "/elsewhere"
+
+
+def test_each_command_of_dagster_that_takes_a_module_has_its_variable() -> None:
+    """But not those that start services: a web server or daemon with a workspace file stops if it gets a module."""
+    services = {"dev", "api grpc", "code-server start"}
+    assert set(commands_with_a_module(create_dagster_cli())) == services | set(DAGSTER_COMMANDS)
+    found = values({"TAXI_DATA_DIR": "/d", "DAGSTER_HOME": "/elsewhere"})
+    assert "DAGSTER_MODULE_NAME" not in found
+    assert {found[module_variable(command)] for command in DAGSTER_COMMANDS} == {"taxi_assets.definitions"}
+
+
+def commands_with_a_module(group: click.Group, *path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_with_a_module(command, *path, name)
+        elif any(option.name == "module_name" for option in command.params):
+            yield " ".join((*path, name))
 
 
 def test_cloud_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

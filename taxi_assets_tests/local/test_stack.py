@@ -301,6 +301,47 @@ def test_dagster_answers_on_loopback_only(place: Place) -> None:
     assert written == set()
 
 
+def test_dagster_and_dg_find_the_definitions_after_env(place: Place) -> None:
+    """Plain `dagster` from any folder, and `dg dev` with a web server and a daemon that have loaded the code."""
+    place.up()
+    env = {**place.environ, "NO_COLOR": "1"}
+    taxi_env = f'eval "$({shlex.quote(sys.executable)} -m taxi_assets.cli.main env)"'
+    for command, expected in (("dagster asset list", "green/raw_file"), ("dagster job list", "green_month_job")):
+        listed = subprocess.run(
+            ["sh", "-c", f"{taxi_env}; exec {command}"], env=env, cwd=place.folder, capture_output=True, text=True
+        )
+        assert listed.returncode == 0, listed.stderr
+        assert expected in listed.stdout
+    port = place.variables["TAXI_UI_PORT"]
+    with subprocess.Popen(
+        ["sh", "-c", f"{taxi_env}; exec dg dev --port {port}"],
+        env=env,
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as dev:
+        try:
+            wait_for(lambda: dev.poll() is not None or "green_month_job" in jobs(port), "the code in the UI of dg dev")
+            assert dev.poll() is None, dev.stdout and dev.stdout.read()
+        finally:
+            dev.send_signal(signal.SIGINT)
+
+
+def jobs(port: str) -> set[str]:
+    """Return the names of the jobs that the UI on this port shows; none while it does not answer."""
+    query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { jobs { name } } } } }"
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=HANG_SECONDS)
+    try:
+        connection.request("POST", "/graphql", json.dumps({"query": query}), {"Content-Type": "application/json"})
+        nodes = json.loads(connection.getresponse().read())["data"]["repositoriesOrError"]["nodes"]
+    except ConnectionError:
+        return set()
+    finally:
+        connection.close()
+    return {job["name"] for node in nodes for job in node["jobs"]}
+
+
 @pytest.mark.parametrize("name", ["a,b", "it's", 'a "b"'])
 def test_a_data_folder_that_the_services_misread_is_refused(name: str, tmp_path: Path) -> None:
     settings = Settings.from_environment({"TAXI_DATA_DIR": str(tmp_path / name)})

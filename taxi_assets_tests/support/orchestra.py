@@ -74,8 +74,6 @@ class Orchestra:
         }
         self.environ = own | environment(settings, own)
         self.environ |= {"DAGSTER_HOME": str(folder / "home"), "PYTHONPATH": str(PROJECT_ROOT)}
-        # The workspace file says what to load.
-        del self.environ["DAGSTER_MODULE_NAME"]
         self.lake: LakeResource = build_resources(settings)["lake"]
         self.lake.get_client().create_bucket(self.lake.bucket)
 
