@@ -24,6 +24,7 @@ from chaos.stage import stage
 @click.option("--only", type=click.Choice(list(KINDS)), multiple=True, help="Faults of these kinds only.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("chaos.jsonl"), show_default=True)
 @click.option("--large/--small", default=True, show_default=True, help="Months of up to a million rows too.")
+@click.option("--longest-wait", default=2.0, show_default=True, help="What a reader may wait at most, in seconds.")
 @click.option("--stop-at", type=int, help="End after this many rounds with a violation.")
 @click.pass_context
 def main(
@@ -35,6 +36,7 @@ def main(
     only: tuple[str, ...],
     out: Path,
     large: bool,
+    longest_wait: float,
     stop_at: int | None,
 ) -> None:
     """Inject random faults into loads of months, and check after each that every month is there exactly once."""
@@ -46,7 +48,7 @@ def main(
         folder = Path(name)
         months = make_months(folder / "versions", large=large)
         with stage(folder, dagster=False) as made:
-            campaign = Campaign(made, Runner(made.logs), months, seed, only)
+            campaign = Campaign(made, Runner(made.logs), months, seed, only, longest_wait)
             for number in [one] if one is not None else range(1, rounds + 1):
                 outcome = campaign.round(number, loaded)
                 outcomes.append(outcome)

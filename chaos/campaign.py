@@ -25,8 +25,6 @@ from chaos.runs import Runner
 from chaos.stage import Stage
 
 LARGE_SHARE = 0.01
-# What readers may wait at most.
-WAIT_SECONDS = 2.0
 
 
 @dataclass
@@ -54,10 +52,28 @@ class Outcome:
 
 
 class Campaign:
-    """Rounds on one stage."""
+    """Rounds on one stage.
 
-    def __init__(self, stage: Stage, runner: Runner, months: list[Month], seed: int, kinds: tuple[str, ...]) -> None:
+    Args:
+        stage: The stack.
+        runner: What starts the runs.
+        months: The months that the source has.
+        seed: Everything random follows from it.
+        kinds: The kinds of faults to draw from; all if empty.
+        longest_wait: What a reader may wait at most, in seconds.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        runner: Runner,
+        months: list[Month],
+        seed: int,
+        kinds: tuple[str, ...],
+        longest_wait: float,
+    ) -> None:
         self._stage, self._runner, self._months, self._seed = stage, runner, months, seed
+        self._longest_wait = longest_wait
         self._kinds = {name: KINDS[name] for name in kinds or KINDS}
         # The hash of all rows of a version in a place, learned when it was first loaded.
         self._digests: dict[tuple[str, str, int], Held] = {}
@@ -117,13 +133,12 @@ class Campaign:
         known = self._digests.get((place, month.file_name, version))
         return (found.rows, found.cents) == expected_cents(month.versions[version]) and known in (None, found)
 
-    @staticmethod
-    def _of_readers(reader: Reader, kind: Kind) -> list[str]:
+    def _of_readers(self, reader: Reader, kind: Kind) -> list[str]:
         problems = [] if kind.by_hand else sorted(set(reader.wrong))[:3]
         if kind.outage:
             return problems
         problems += sorted(set(reader.errors))[:3]
-        if reader.longest_seconds > WAIT_SECONDS:
+        if reader.longest_seconds > self._longest_wait:
             problems.append(f"a reader waited {reader.longest_seconds:.1f} s")
         return problems
 
