@@ -24,7 +24,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
@@ -118,7 +118,11 @@ class _Servers:
 def code_version() -> dict[str, Any]:
     """Return what changes if this package's files or the installed packages do."""
     folder = Path(taxi_assets.__file__).parent
-    files = {str(path): (s := path.stat()).st_mtime_ns + s.st_size for path in sorted(folder.rglob("*.py"))}
+    files: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*.py")):
+        # A file can be replaced at this moment, by an upgrade.
+        with suppress(FileNotFoundError):
+            files[str(path)] = (path.stat().st_mtime_ns, path.stat().st_size)
     # Each installation renames folders here.
     return files | {"installed": Path(sysconfig.get_path("purelib")).stat().st_mtime_ns}
 

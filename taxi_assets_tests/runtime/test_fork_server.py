@@ -118,6 +118,10 @@ def test_the_version_of_the_code_is_that_of_its_files(tmp_path: Path, monkeypatc
     assert changed != before
     (tmp_path / "room" / "new.py").touch()
     assert fork_server.code_version() != changed
+    # As a file that is gone when it is looked at.
+    before = fork_server.code_version()
+    (tmp_path / "room" / "gone.py").symlink_to(tmp_path / "nowhere")
+    assert fork_server.code_version() == before
 
 
 def test_a_preload_that_fails_leaves_runs_as_they_were(
