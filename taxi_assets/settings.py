@@ -181,7 +181,7 @@ GoogleName = AfterValidator(_google_name)
 class Settings(BaseSettings):
     """The settings of an environment, checked. No secret shows in its text.
 
-    A field's variable is its name in upper case with the prefix `TAXI_`. An empty variable is as good as none.
+    A field's variable is its name in upper case with the prefix `TAXI_`. An empty variable counts as not set.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, validate_default=False)
@@ -214,7 +214,7 @@ class Settings(BaseSettings):
     )
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         PROJECT_ROOT / ".taxi",
-        description="folder of all local state, `.taxi` in the project by default; delete it to begin anew",
+        description="folder of all local state, `.taxi` in the project by default; delete it to start from nothing",
         examples=["/var/lib/taxi"],
     )
     postgres_url: SecretStr | None = Field(
@@ -286,7 +286,7 @@ class Settings(BaseSettings):
         examples=["someone@example.org,another@example.org"],
     )
     executor: Annotated[Literal["in_process", "celery"], Choice] = Field(
-        "in_process", description="`in_process`: a run takes its steps itself. `celery`: workers take them"
+        "in_process", description="`in_process`: a run executes its steps itself. `celery`: workers execute them"
     )
     run_start: Annotated[Literal["fork_server", "spawn"], Choice] = Field(
         # Elsewhere, libraries of the system do not survive a fork.

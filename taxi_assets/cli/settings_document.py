@@ -35,8 +35,8 @@ INTRODUCTION = """\
 All settings are environment variables. `taxi` and `dagster` also read them from a file `.env` in the folder that they
 are started in; the environment wins. [.env.example](../.env.example) is a template.
 
-An unknown `TAXI_*` variable is refused, so that a typo does not pass for a default. Variables that Kubernetes makes for
-a Service (`TAXI_..._SERVICE_HOST`, `TAXI_..._PORT=tcp://...`) are passed over. An empty variable is as good as none.
+An unknown `TAXI_*` variable is an error, so that a typing mistake is noticed. Variables that Kubernetes sets for a
+Service (`TAXI_..._SERVICE_HOST`, `TAXI_..._PORT=tcp://...`) are ignored. An empty variable counts as not set.
 Secrets come from the environment alone; the UI shows the names of variables, never their values.
 
 This file is generated: change `taxi_assets/settings.py`, then run `python -m taxi_assets.cli.settings_document`.

@@ -55,16 +55,20 @@ def ui(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[U
 
 
 @pytest.fixture(scope="package")
-def launched(ui: Ui, browser: Browser) -> Ui:
-    """Return the UI after a month, a bad month and a backfill of three were launched in it and ended."""
-    for partitions, button in (
-        (GOOD[-1].isoformat(), "Launch 1 run"),
-        (BAD.isoformat(), "Launch 1 run"),
-        (f"[{GOOD[0]}...{GOOD[2]}]", "Launch backfill"),
-    ):
-        launch(ui.open(browser, LINEAGE), partitions, button)
-    wait_for_runs(ui, browser, len(GOOD) + 1)
+def loaded(ui: Ui, browser: Browser) -> Ui:
+    """Return the UI after one month was launched in it and ended."""
+    launch(ui.open(browser, LINEAGE), GOOD[-1].isoformat(), "Launch 1 run")
+    wait_for_runs(ui, browser, 1)
     return ui
+
+
+@pytest.fixture(scope="package")
+def launched(loaded: Ui, browser: Browser) -> Ui:
+    """Return the UI after a month, a bad month and a backfill of three were launched in it and ended."""
+    launch(loaded.open(browser, LINEAGE), BAD.isoformat(), "Launch 1 run")
+    launch(loaded.open(browser, LINEAGE), f"[{GOOD[0]}...{GOOD[2]}]", "Launch backfill")
+    wait_for_runs(loaded, browser, len(GOOD) + 1)
+    return loaded
 
 
 def launch(page: Page, partitions: str, button: str) -> None:

@@ -17,6 +17,7 @@ from taxi_assets.settings import PROJECT_ROOT
 from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
+PUBLISHED = "green_file"
 ASSETS = ("raw_file", "clean_parquet", "gcs_object", "bigquery_table", "postgres_table")
 
 
@@ -40,13 +41,16 @@ def status(ui: Ui) -> dict[str, Any]:
     return found
 
 
-def test_the_lineage_shows_the_five_assets_in_order(ui: Ui, browser: Browser, pictures: Path | None):
-    page = ui.open(browser, LINEAGE)
+def test_the_lineage_shows_the_published_file_and_the_five_assets_in_order(
+    loaded: Ui, browser: Browser, pictures: Path | None
+):
+    page = loaded.open(browser, LINEAGE)
     places = {}
-    for name in ASSETS:
+    for name in (PUBLISHED, *ASSETS):
         node = page.get_by_text(name, exact=True).first
         expect(node).to_be_visible()
         places[name] = node.bounding_box() or {}
+    assert places[PUBLISHED]["x"] < places[ASSETS[0]]["x"]
     lefts = [places[name]["x"] for name in ASSETS]
     # From left to right; the two warehouses are in one column.
     assert lefts[0] < lefts[1] < lefts[2] < lefts[3] == lefts[4]

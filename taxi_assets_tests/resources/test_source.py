@@ -3,7 +3,6 @@
 import gzip
 import logging
 import traceback
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,19 +23,13 @@ from taxi_assets.resources.source import SourceResource
 from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import split_templates
 from taxi_assets_tests.support.download_helpers import CSV
-from taxi_assets_tests.support.http_server import Fault, FileServer, serve
+from taxi_assets_tests.support.http_server import Fault, FileServer
 
 MONTH = date(2020, 4, 1)
 DATA = gzip.compress(b"id,fare\n" + b"1,2\n" * 1000)
 MIRROR = "/mirror/{dataset}/{dataset}_tripdata_{month}.csv.gz"
 OTHER = "/other/{dataset}_tripdata_{month}.parquet"
 AT_MIRROR, AT_OTHER = "/mirror/green/green_tripdata_2020-04.csv.gz", "/other/green_tripdata_2020-04.parquet"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FileServer]:
-    with serve(tmp_path / "www") as running:
-        yield running
 
 
 @pytest.fixture
