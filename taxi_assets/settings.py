@@ -48,6 +48,8 @@ _CHOICES: Mapping[str, tuple[str, str]] = {
     "env": ("local", "cloud"),
     "executor": ("in_process", "celery"),
     "run_start": ("fork_server", "spawn"),
+    "zoned_times": ("convert", "as_wall_clock"),
+    "unknown_columns": ("freeze", "discard"),
 }
 
 
@@ -211,6 +213,17 @@ class Settings(BaseSettings):
         description="`1`: sources may have addresses of this machine and of private networks (default with `local`); "
         "`0`: only public ones (default with `cloud`)",
         examples=["1"],
+    )
+    zoned_times: Annotated[Literal["convert", "as_wall_clock"] | None, Choice] = Field(
+        None,
+        description="how times marked UTC are read: `convert` to New York's clock, or `as_wall_clock`, since some "
+        "programs mark New York's times so; without it such a month stops",
+        examples=["convert"],
+    )
+    unknown_columns: Annotated[Literal["freeze", "discard"], Choice] = Field(
+        "freeze",
+        description="columns that the contract does not know: `freeze` stops the month and names them, `discard` loads "
+        "it without them",
     )
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         PROJECT_ROOT / ".taxi",

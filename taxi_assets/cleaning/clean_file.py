@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from datetime import date
+from datetime import UTC, date
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 
 from taxi_assets.cleaning.clean_block import CleanBlock, clean_block, rejected_batch
 from taxi_assets.cleaning.duplicates import SHADOW_SHARED, KeyFiles
+from taxi_assets.cleaning.faults import Fault
+from taxi_assets.cleaning.layout import DEFAULTS
+from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.cleaning.reading import BATCH_ROWS, Block, RawReader, open_raw
 from taxi_assets.contract.datasets import Dataset
-from taxi_assets.contract.manifest import METADATA_KEY, Manifest, Totals
-from taxi_assets.contract.rules import DUPLICATE, SHADOW, UNREADABLE, Mask
+from taxi_assets.contract.manifest import METADATA_KEY, Cause, Manifest, Totals
+from taxi_assets.contract.new_york import NEW_YORK, Mask
+from taxi_assets.contract.rules import DUPLICATE, SHADOW, UNREADABLE
 from taxi_assets.contract.schemas import CONTRACT_VERSION, REJECTED_SCHEMA, TIME
-from taxi_assets.errors import SettingsError
+from taxi_assets.errors import ContractError, SettingsError
 
 # The last group is written while nothing else is left to do: twice as many rows take 5 % longer.
 ROW_GROUP_ROWS = 1 << 17
@@ -37,6 +41,10 @@ FREED_IS_KEPT_MS = 200
 THREADS = 2
 # Enough that both threads have work while this one writes a row group; more is no faster.
 BLOCKS_IN_FLIGHT = 9
+MARKED_UTC = "UTC"
+SECONDS = "%Y-%m-%d %H:%M:%S"
+# So many causes of unreadable rows are recorded, the most frequent ones.
+SHOWN_CAUSES = 3
 
 
 def clean_file(
@@ -48,6 +56,7 @@ def clean_file(
     raw_sha256: str = "",
     rules_off: Sequence[str] = (),
     source: str = "",
+    options: ReadingOptions = DEFAULTS,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Path, Path, Manifest]:
     """Clean a raw file into `kept.parquet` and `rejected.parquet` in `folder`.
@@ -62,16 +71,18 @@ def clean_file(
         raw_sha256: Digest of the raw file, recorded in the manifest.
         rules_off: Names of rules not to apply.
         source: Where the file came from, recorded in the manifest.
+        options: How to read zoned times and unknown columns.
         progress: Called now and then with the number of raw rows done.
 
     Raises:
         BadFileError: The file is not what its name claims.
-        ContractError: Its columns are not those of the dataset.
+        ContractError: Its columns are not those of the dataset, or its times are marked UTC and `options` leave open
+            what that means.
         SettingsError: `rules_off` has a name of no rule, or of one that cannot be switched off.
     """
     off = _checked_rules(dataset, rules_off)
     with _frugal_memory_pool():
-        reader = open_raw(raw, dataset)
+        reader = open_raw(raw, dataset, options)
         manifest = _new_manifest(reader, raw, dataset, month, off, raw_sha256, source)
         paths = folder / "kept.parquet", folder / "rejected.parquet"
         with GroupWriter(paths[1], REJECTED_SCHEMA, REJECTED_GROUP_ROWS) as rejects:
@@ -79,6 +90,7 @@ def clean_file(
             run = _Cleaning(reader, dataset, manifest, off)
             with GroupWriter(paths[0], dataset.schema.arrow) as kept, KeyFiles(folder) as keys:
                 run.write_blocks(kept, rejects, keys, progress)
+                run.finish_counts(options)
                 duplicates = run.find_duplicates(keys)
                 if duplicates is None:
                     kept.metadata = {METADATA_KEY: manifest.to_json()}
@@ -113,12 +125,14 @@ def _new_manifest(
         raw_file=raw.name,
         raw_sha256=raw_sha256,
         raw_rows=0,
-        layout=f"{reader.layout.format}, {len(reader.layout.header)} columns",
+        layout=reader.layout.description,
         source=source,
         rejected=dict.fromkeys(dataset.rule_names, 0),
         flagged=dict.fromkeys((flag.name for flag in dataset.quality_flags), 0),
         rules_off=sorted(off),
         kept=Totals(),
+        ignored=reader.layout.ignored,
+        discarded=reader.layout.discarded,
     )
 
 
@@ -130,6 +144,9 @@ class _Cleaning:
         self._columns = [name for name in dataset.schema.names if name in present]
         self._reader, self._dataset, self._manifest, self._off = reader, dataset, manifest, off
         self._rejected_numbers: list[NDArray[np.int64]] = []
+        self._zones = set(reader.layout.zones)
+        # By column and what it expects: the first fault, and how many rows have one like it.
+        self._causes: dict[tuple[str | None, str], tuple[Fault, int]] = {}
 
     def write_blocks(
         self, kept: "GroupWriter", rejects: "GroupWriter", keys: KeyFiles, progress: Callable[[int], None] | None
@@ -142,14 +159,38 @@ class _Cleaning:
 
         for block in _in_order(self._reader.blocks(), clean):
             numbers = block.numbers + manifest.raw_rows + 1
-            rejects.write(rejected_batch(month, numbers, block.reasons, block.originals))
+            rejects.write(rejected_batch(month, numbers, block.reasons, block.originals, block.faults))
             self._rejected_numbers.append(numbers)
             kept.write(block.kept)
             keys.write(block.keys)
             _count(block, manifest)
+            self._zones |= block.zones
+            self._count_causes(block.faults)
             if progress is not None:
                 progress(manifest.raw_rows)
         pa.default_memory_pool().release_unused()
+
+    def _count_causes(self, faults: Sequence[Fault | None]) -> None:
+        for fault in faults:
+            if fault is not None:
+                key = fault.column, fault.expected
+                first, rows = self._causes.get(key, (fault, 0))
+                self._causes[key] = first, rows + 1
+
+    def finish_counts(self, options: ReadingOptions) -> None:
+        """Record zones and causes in the manifest once all blocks are read.
+
+        Raises:
+            ContractError: Times are marked UTC, and `options` leave open what that means.
+        """
+        manifest = self._manifest
+        manifest.zones = sorted(self._zones)
+        if MARKED_UTC in self._zones:
+            if options.zoned_times is None:
+                raise undecided_utc(manifest.kept)
+            manifest.zoned_times = options.zoned_times
+        most_frequent = sorted(self._causes.values(), key=lambda cause: -cause[1])[:SHOWN_CAUSES]
+        manifest.causes = [Cause(f.text, f.column, f.expected, f.value, rows) for f, rows in most_frequent]
 
     def find_duplicates(self, keys: KeyFiles) -> Mask | None:
         """Mark the kept rows that repeat an earlier one, if there are any; count shadow duplicates meanwhile."""
@@ -183,6 +224,21 @@ class _Cleaning:
                 at, moved = at + batch.num_rows, moved + len(rows)
             unique.metadata = {METADATA_KEY: manifest.to_json()}
         unique_path.replace(kept_path)
+
+
+def undecided_utc(read: Totals) -> ContractError:
+    """Return the error for times marked UTC, with both readings of the pickups that were read as wall-clock times."""
+    pickups = [time for time in (read.first_pickup, read.last_pickup) if time is not None]
+    converted = [time.replace(tzinfo=UTC).astimezone(NEW_YORK) for time in pickups]
+    as_they_stand, as_converted = (
+        " and ".join(f"{time:{SECONDS}}" for time in times) for times in (pickups, converted)
+    )
+    readings = f": first and last pickup are {as_they_stand} as they stand, or {as_converted} if converted"
+    return ContractError(
+        "The file's times are marked UTC, which can be true or a mark that a program put on New York's wall-clock "
+        f"times{readings if pickups else ''}; choose by zoned_times: convert or as_wall_clock in the run's config, by "
+        "TAXI_ZONED_TIMES, or by --zoned-times."
+    )
 
 
 def _checked_rules(dataset: Dataset, rules_off: Sequence[str]) -> frozenset[str]:

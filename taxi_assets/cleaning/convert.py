@@ -6,14 +6,18 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taxi_assets.contract.rules import Mask
-from taxi_assets.contract.schemas import INTEGER, NUMBER, TEXT, TIME, Column
+from taxi_assets.cleaning.forms import PLAIN, Forms
+from taxi_assets.cleaning.times import read_times, zone_name
+from taxi_assets.contract.new_york import Mask, to_wall_clock
+from taxi_assets.contract.schemas import INTEGER, NULL_WORDS, NUMBER, TEXT, TIME, Column
 
 # All that Arrow's CSV parser reads as the type by itself, and more: a value must not mean one thing in a block that
 # it can read and another in a block that it cannot. (Only hexadecimal integers are refused, see `reading`.)
 INTEGER_TEXT = r"^[+-]?[0-9]+(\.0*)?$"
 NUMBER_TEXT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-TIME_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?)?$"
+# Every comma, or every point where a comma is the decimal sign, stands before three digits.
+MAYBE_GROUPED = r"^[+-]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]*)?$"
+GROUPED_BY_POINTS = r"^[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]*)?$"
 # A NUL, which PostgreSQL's text cannot hold, and what stands for bytes that are not UTF-8.
 BROKEN_TEXT = r"\x00|\x{FFFD}"
 
@@ -23,15 +27,15 @@ FIRST_TIME = pa.scalar(datetime(1, 1, 1), TIME)
 LAST_TIME = pa.scalar(datetime.max, TIME)
 
 
-def convert(array: pa.Array, column: Column) -> tuple[pa.Array, Mask | None]:
+def convert(array: pa.Array, column: Column, forms: Forms = PLAIN) -> tuple[pa.Array, Mask | None]:
     """Return the array in the column's type, and where a value was there that the type cannot hold.
 
-    Such values come out as null. Empty and blank text is null and not a failure.
+    Such values come out as null. Empty text, words for no value and NaN are null and not a failure.
     """
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), column.type), None
     if pa.types.is_dictionary(array.type):
-        values, bad = convert(array.dictionary, column)
+        values, bad = convert(array.dictionary, column, forms)
         return values.take(array.indices), _spread(bad, array.indices)
     text = _as_text(array)
     if column.type == TEXT:
@@ -41,22 +45,30 @@ def convert(array: pa.Array, column: Column) -> tuple[pa.Array, Mask | None]:
         return values.take(coded.indices), _spread(bad, coded.indices)
     if text is not None:
         array = _trim(text)
-        out = _parse(array, column)
+        out = _parse(array, column, forms)
     elif column.type == TIME:
-        out = _time(array)
+        out = _time(array, forms)
     else:
         out = _number(array, column.type)
+    if out.null_count != array.null_count:
+        array = _without_null_words(array) if text is not None else _without_nan(array)
     return out, _failed(array, out)
 
 
 def _as_text(array: pa.Array) -> pa.Array | None:
     if pa.types.is_string(array.type):
         return array
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type) or pa.types.is_boolean(array.type):
         return array.cast(TEXT)
-    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+    if is_binary(array.type):
         return pa.array([None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()], TEXT)
     return None
+
+
+def is_binary(type_: pa.DataType) -> bool:
+    """Return whether values of the Arrow type are bytes."""
+    is_of = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(test(type_) for test in is_of)
 
 
 def _trim(text: pa.Array) -> pa.Array:
@@ -64,8 +76,19 @@ def _trim(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, TEXT), trimmed)
 
 
+def _without_null_words(text: pa.Array) -> pa.Array:
+    is_word = pc.is_in(pc.utf8_lower(text), pa.array(NULL_WORDS))
+    return pc.if_else(is_word, pa.scalar(None, TEXT), text)
+
+
+def _without_nan(numbers: pa.Array) -> pa.Array:
+    if not pa.types.is_floating(numbers.type):
+        return numbers
+    return pc.if_else(pc.is_nan(numbers.cast(NUMBER)), pa.scalar(None, numbers.type), numbers)
+
+
 def _read_text(published: pa.Array, codes: Mapping[str, int | str]) -> tuple[pa.Array, Mask | None]:
-    text = _trim(published)
+    text = _without_null_words(_trim(published))
     broken = pc.match_substring_regex(text, BROKEN_TEXT)
     readable = pc.if_else(broken, pa.scalar(None, TEXT), text) if pc.any(broken).as_py() else text
     bad = _failed(text, readable)
@@ -74,47 +97,55 @@ def _read_text(published: pa.Array, codes: Mapping[str, int | str]) -> tuple[pa.
     return readable, bad
 
 
-def _parse(text: pa.Array, column: Column) -> pa.Array:
+def _parse(text: pa.Array, column: Column, forms: Forms) -> pa.Array:
     if column.type == TIME:
-        return _parse_times(text)
+        return _in_calendar(read_times(text, forms))
     if column.codes:
         coded = text.dictionary_encode()
         numbers = [None if v is None else column.codes.get(v.lower(), v) for v in coded.dictionary.to_pylist()]
         text = pa.array([None if n is None else str(n) for n in numbers], TEXT).take(coded.indices)
-    if column.type == INTEGER:
-        return _number(_only(text, INTEGER_TEXT).cast(NUMBER), INTEGER)
-    return _in_range(_only(text, NUMBER_TEXT).cast(NUMBER))
+    pattern = INTEGER_TEXT if column.type == INTEGER else NUMBER_TEXT
+    numbers = _only(_with_decimal_point(text) if forms.decimal_comma else text, pattern)
+    if numbers.null_count != text.null_count and not forms.decimal_comma:
+        numbers = pc.coalesce(numbers, _only(_without_commas(text), pattern))
+    numbers = numbers.cast(NUMBER)
+    return _number(numbers, INTEGER) if column.type == INTEGER else _in_range(numbers)
+
+
+def _with_decimal_point(text: pa.Array) -> pa.Array:
+    grouped = _only(text, GROUPED_BY_POINTS)
+    return pc.replace_substring(pc.replace_substring(grouped, ".", ""), ",", ".")
+
+
+def _without_commas(text: pa.Array) -> pa.Array:
+    """Return amounts as people and spreadsheets write them, `$1,234.50`, without signs that are not digits."""
+    text = pc.replace_substring_regex(text, r"^([+-]?)\$", r"\1")
+    return pc.replace_substring(_only(text, MAYBE_GROUPED), ",", "")
 
 
 def _only(text: pa.Array, pattern: str) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(text, pattern), text, pa.scalar(None, TEXT))
 
 
-def _parse_times(text: pa.Array) -> pa.Array:
-    likely = _only(text, TIME_TEXT)
-    try:
-        return _in_calendar(likely.cast(TIME))
-    except pa.ArrowInvalid:
-        # A day that is not in the calendar, such as 2021-02-30: rare enough to go value by value.
-        return pa.array([None if t is None else _calendar_time(t) for t in likely.to_pylist()], TIME)
-
-
-def _calendar_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _time(array: pa.Array) -> pa.Array:
+def _time(array: pa.Array, forms: Forms) -> pa.Array:
     if pa.types.is_timestamp(array.type):
-        if array.type.tz is not None:
-            array = pc.local_timestamp(array)
         # Never through nanoseconds: clock resets and year 2098 do not fit. Parts of a microsecond are dropped.
-        return _in_calendar(array if array.type == TIME else array.cast(TIME, safe=False))
+        zone = array.type.tz
+        times = array if array.type == TIME else array.cast(pa.timestamp("us", zone), safe=False)
+        return _in_calendar(times if zone is None else _on_the_clock(times, forms))
     if pa.types.is_date(array.type):
         return _in_calendar(array.cast(TIME))
     return pa.nulls(len(array), TIME)
+
+
+def _on_the_clock(times: pa.Array, forms: Forms) -> pa.Array:
+    """Return zoned times, which Arrow holds as instants of UTC, as they are read in New York."""
+    instants = times.cast(pa.int64())
+    if zone_name(times.type.tz) == "UTC" and not forms.converts_utc:
+        return instants.cast(TIME)
+    nulls = instants.is_null().to_numpy(zero_copy_only=False)
+    shown = to_wall_clock(instants.fill_null(0).to_numpy())
+    return pa.array(shown, pa.int64(), mask=nulls).cast(TIME)
 
 
 def _number(array: pa.Array, type_: pa.DataType) -> pa.Array:

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from taxi_assets.contract.rules import Mask, Rows
+from taxi_assets.contract.new_york import Mask
+from taxi_assets.contract.rules import Rows
 
 Hash = NDArray[np.uint64]
 

@@ -17,6 +17,7 @@ TEMPLATE = PROJECT_ROOT / ".env.example"
 SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ("Where everything runs", ("env", "data_dir", "allow_emulators")),
     ("Where the files come from", ("source", "zones_source", "source_allow_private", "sample_rows")),
+    ("Files that TLC did not write", ("zoned_times", "unknown_columns")),
     (
         "The cloud",
         ("gcp_project", "gcs_bucket", "gcp_billed_project", "bigquery_dataset", "bigquery_location", "postgres_url"),

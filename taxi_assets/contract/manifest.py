@@ -21,6 +21,8 @@ from taxi_assets.contract.schemas import Schema
 from taxi_assets.errors import BadFileError
 
 METADATA_KEY = b"taxi_assets"
+# The most lines that Excel keeps of a file, its header among them.
+EXCEL_LINES = 1_048_576
 
 
 @dataclass
@@ -88,8 +90,27 @@ def _cents(rows: Rows, name: str) -> int:
 
 
 @dataclass
+class Cause:
+    """Why rows are unreadable: a column that expects one thing, and one of the values that are something else."""
+
+    text: str
+    column: str | None
+    expected: str
+    value: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.text}"
+
+
+@dataclass
 class Manifest:
-    """A cleaned month: where its rows come from, what became of each, and the totals of the kept ones."""
+    """A cleaned month: where its rows come from, what became of each, and the totals of the kept ones.
+
+    `ignored` are published columns that carry nothing of a trip, `discarded` unknown ones that the run was told to
+    leave out. `zones` are the time zones that times of the file are marked with; `zoned_times` is how those marked
+    UTC were read, None without any. `causes` are the most frequent ones of unreadable rows.
+    """
 
     dataset: str
     month: date
@@ -103,6 +124,11 @@ class Manifest:
     flagged: dict[str, int]
     rules_off: list[str]
     kept: Totals
+    ignored: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+    zones: list[str] = field(default_factory=list)
+    zoned_times: str | None = None
+    causes: list[Cause] = field(default_factory=list)
 
     @property
     def rejected_rows(self) -> int:
@@ -127,7 +153,9 @@ class Manifest:
         kept = values["kept"]
         for name in ("first_pickup", "last_pickup"):
             kept[name] = datetime.fromisoformat(kept[name]) if kept[name] else None
-        return cls(**values | {"month": date.fromisoformat(values["month"]), "kept": Totals(**kept)})
+        values |= {"month": date.fromisoformat(values["month"]), "kept": Totals(**kept)}
+        values["causes"] = [Cause(**cause) for cause in values.get("causes", [])]
+        return cls(**values)
 
     @classmethod
     def of_file(cls, path: Path) -> "Manifest":
@@ -140,3 +168,8 @@ class Manifest:
         if METADATA_KEY not in metadata:
             raise BadFileError(f"{path.name} has no manifest in its metadata; materialize clean_parquet again.")
         return cls.from_json(metadata[METADATA_KEY].decode())
+
+
+def is_cut_by_excel(manifest: Manifest) -> bool:
+    """Return whether a CSV has just as many lines as Excel keeps, so that the rest of its month is probably lost."""
+    return manifest.layout.startswith("csv") and manifest.raw_rows in (EXCEL_LINES - 1, EXCEL_LINES)

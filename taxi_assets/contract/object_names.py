@@ -25,3 +25,8 @@ ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
 def rejected_object(dataset: str, month: date) -> str:
     """Return the object of a month's rejected rows."""
     return f"rejected/{dataset}/{dataset}_rejected_{month_text(month)}.parquet"
+
+
+def stopped_object(dataset: str, month: date) -> str:
+    """Return the object of the rejected rows of a month that a check stopped; the next success removes it."""
+    return f"rejected/{dataset}/stopped/{dataset}_rejected_{month_text(month)}.parquet"

@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from taxi_assets.contract.new_york import HOUR, Mask, durations, runs_through_repeated_hour
 from taxi_assets.months import next_month
-
-Mask = NDArray[np.bool_]
 
 UNREADABLE = "unreadable_row"
 DUPLICATE = "duplicate_row"
@@ -25,7 +24,11 @@ GRACE = timedelta(days=1)
 ZONES = range(1, 266)
 MAX_MILES = 100
 MAX_MILES_PER_HOUR = 100
-MICROSECONDS_PER_HOUR = 3_600_000_000
+# November, and October, whose files may reach into a first of November.
+MONTHS_OF_REPEATED_HOUR = (10, 11)
+MONTHS_OF_CLOCK_CHANGES = (3, *MONTHS_OF_REPEATED_HOUR)
+# Wrote the month where the minute belongs in 2020 and until 2025.
+VENDOR_OF_MONTHS_AS_MINUTES = 6
 
 
 class Rows:
@@ -104,11 +107,53 @@ def _outside_month(rows: Rows, month: date) -> Mask | None:
     return rows.where("pickup_datetime", (pickup < first) | (pickup >= end))
 
 
-def _ends_before_it_begins(rows: Rows, _month: date) -> Mask | None:
-    if not (rows.has("pickup_datetime") and rows.has("dropoff_datetime")):
-        return None
-    found = rows.values("dropoff_datetime") < rows.values("pickup_datetime")
+def _has_times(rows: Rows) -> bool:
+    return rows.has("pickup_datetime") and rows.has("dropoff_datetime")
+
+
+def _where_timed(rows: Rows, found: Mask) -> Mask:
     return rows.where("pickup_datetime", rows.where("dropoff_datetime", found))
+
+
+def _ends_before_it_begins(rows: Rows, month: date) -> Mask | None:
+    if not _has_times(rows):
+        return None
+    pickup, dropoff = rows.values("pickup_datetime"), rows.values("dropoff_datetime")
+    found = _where_timed(rows, dropoff < pickup)
+    # Few rows run backward on the clock; of those, some do not in truth.
+    if not found.any():
+        return found
+    for excuse in (_turned_back(rows, month), _minute_is_the_month(rows, month)):
+        if excuse is not None:
+            found = found & ~excuse
+    return found
+
+
+def _turned_back(rows: Rows, month: date) -> Mask | None:
+    if month.month not in MONTHS_OF_REPEATED_HOUR or not _has_times(rows):
+        return None
+    found = runs_through_repeated_hour(rows.values("pickup_datetime"), rows.values("dropoff_datetime"), month.year)
+    return None if found is None else _where_timed(rows, found)
+
+
+def _minute_is_the_month(rows: Rows, _month: date) -> Mask | None:
+    if not (rows.has("vendor_id") and _has_times(rows)):
+        return None
+    vendor = rows.values("vendor_id") == VENDOR_OF_MONTHS_AS_MINUTES
+    if not vendor.any():
+        return None
+    candidates = np.flatnonzero(_where_timed(rows, rows.where("vendor_id", vendor)))
+    found = np.zeros(len(rows), np.bool_)
+    pickup, dropoff = (rows.values(name)[candidates] for name in ("pickup_datetime", "dropoff_datetime"))
+    forward = dropoff // HOUR >= pickup // HOUR
+    found[candidates] = forward & _has_month_as_minute(pickup) & _has_month_as_minute(dropoff)
+    return found
+
+
+def _has_month_as_minute(times: NDArray[np.int64]) -> Mask:
+    months = times.view("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1
+    same: Mask = times // (HOUR // 60) % 60 == months
+    return same
 
 
 def _no_passengers(rows: Rows, _month: date) -> Mask | None:
@@ -133,7 +178,8 @@ def _never(_rows: Rows, _month: date) -> None:
 
 _UNREADABLE = Rule(
     UNREADABLE,
-    "The line has another number of fields than the file, or a value that cannot be read as its column's type.",
+    "The line has another number of fields than the file, or a value that cannot be read as its column's type; the "
+    "cause is stored with the row.",
     _never,
 )
 _OUTSIDE = Rule(
@@ -141,7 +187,11 @@ _OUTSIDE = Rule(
     f"The pickup lies more than {GRACE.days} day before or after the file's month.",
     _outside_month,
 )
-_BACKWARDS = Rule("dropoff_before_pickup", "The trip ends before it begins.", _ends_before_it_begins)
+_BACKWARDS = Rule(
+    "dropoff_before_pickup",
+    "The trip ends before it begins, and neither `end_of_daylight_saving` nor `minute_is_the_month` explains it.",
+    _ends_before_it_begins,
+)
 _ZONE = Rule("unknown_zone", f"A zone id is not one of {ZONES.start} to {ZONES.stop - 1}.", _unknown_zone)
 _DUPLICATE = Rule(
     DUPLICATE,
@@ -178,14 +228,30 @@ def _far(name: str) -> Callable[[Rows, date], Mask | None]:
 
 
 def _fast(name: str) -> Callable[[Rows, date], Mask | None]:
-    def find(rows: Rows, _month: date) -> Mask | None:
-        if not (rows.has(name) and rows.has("dropoff_datetime") and rows.has("pickup_datetime")):
+    def find(rows: Rows, month: date) -> Mask | None:
+        if not (rows.has(name) and _has_times(rows)):
             return None
-        lasted = rows.values("dropoff_datetime") - rows.values("pickup_datetime")
-        found = (lasted > 0) & (rows.values(name) > lasted / (MICROSECONDS_PER_HOUR / MAX_MILES_PER_HOUR))
-        return rows.where(name, rows.where("pickup_datetime", rows.where("dropoff_datetime", found)))
+        lasted = trip_durations(rows, month)
+        found = (lasted > 0) & (rows.values(name) > lasted / (HOUR / MAX_MILES_PER_HOUR))
+        found = rows.where(name, _where_timed(rows, found))
+        # Such times are known to the hour only.
+        coarse = _minute_is_the_month(rows, month) if found.any() else None
+        return found if coarse is None else found & ~coarse
 
     return find
+
+
+def trip_durations(rows: Rows, month: date) -> NDArray[np.int64]:
+    """Return how long the trips really lasted, in microseconds; arbitrary where a time is null."""
+    pickup, dropoff = rows.values("pickup_datetime"), rows.values("dropoff_datetime")
+    if month.month not in MONTHS_OF_CLOCK_CHANGES:
+        lasted: NDArray[np.int64] = dropoff - pickup
+        return lasted
+    reported = None
+    if rows.has("trip_time"):
+        nulls = rows.nulls("trip_time")
+        reported = rows.values("trip_time") if nulls is None else np.where(nulls, -1, rows.values("trip_time"))
+    return durations(pickup, dropoff, month.year, reported)
 
 
 def _clock_reset(rows: Rows, month: date) -> Mask | None:
@@ -198,15 +264,30 @@ def _clock_reset(rows: Rows, month: date) -> Mask | None:
 
 SHADOW = "shadow_duplicates"
 _CLOCK = Rule("clock_resets", "Pickup on 2008-12-31 or 2009-01-01, where a meter's clock starts again.", _clock_reset)
+_TURNED_BACK = Rule(
+    "end_of_daylight_saving",
+    "Ends before it begins on the clock only, since the hour from 1 to 2 came twice in that night; kept, and its "
+    "duration is the real one.",
+    _turned_back,
+)
+_MINUTE = Rule(
+    "minute_is_the_month",
+    "Of vendor 6, with the month where the minute belongs in both times, which are so known to the hour only; kept "
+    "while the hours do not run backward.",
+    _minute_is_the_month,
+)
 METERED_FLAGS = (
     Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_distance")),
     Rule("implausible_speed", f"Faster than {MAX_MILES_PER_HOUR} miles an hour on average.", _fast("trip_distance")),
     _CLOCK,
     Rule(SHADOW, "Among the kept rows: same times, zones and total as another, but the meter's fields empty.", _never),
+    _TURNED_BACK,
+    _MINUTE,
 )
 FHVHV_FLAGS = (
     Rule("implausible_distance", f"Longer than {MAX_MILES} miles.", _far("trip_miles")),
     Rule("implausible_speed", f"Faster than {MAX_MILES_PER_HOUR} miles an hour on average.", _fast("trip_miles")),
     _CLOCK,
+    _TURNED_BACK,
 )
-FHV_FLAGS = (_CLOCK,)
+FHV_FLAGS = (_CLOCK, _TURNED_BACK)

@@ -7,13 +7,14 @@ To accept a new published column, add a `Column` (or an alias to one) here.
 Sources: TLC's data dictionaries and the column names of the files themselves.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 # Raise it whenever the same raw file would come out with other columns, values or rows.
-CONTRACT_VERSION = "1"
+CONTRACT_VERSION = "2"
 
 INTEGER = pa.int32()
 NUMBER = pa.float64()
@@ -21,8 +22,19 @@ TEXT = pa.string()
 TIME = pa.timestamp("us")
 DATE = pa.date32()
 
-# Published columns that carry nothing: an index that pandas left in the Parquet files of 2010-02 and 2010-03.
-IGNORED_COLUMNS = frozenset({"__index_level_0__"})
+# Columns that exports add to trips and that carry nothing of them, in lower case: row numbers of pandas and dask, ids
+# of databases, of dlt and of Socrata, and the year and month of a file's folder or of BigQuery's and Azure's copies.
+IGNORED_COLUMNS = frozenset(
+    (
+        *("", "id", "index", "year", "month", "__null_dask_index__", "_dlt_id", "_dlt_load_id"),
+        *(":id", ":created_at", ":updated_at", ":version"),
+        *("puyear", "pumonth", "data_file_year", "data_file_month", "source_month"),
+    )
+)
+IGNORED_PATTERN = re.compile(r"unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__")
+
+# Text that stands for no value, in lower case, as pandas, databases and spreadsheets write it.
+NULL_WORDS = ("nan", "null", r"\n", "none", "na", "n/a", "<na>", "nat", "#n/a")
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,12 @@ PAYMENT_CODES = {
     **dict.fromkeys(("dis", "dispute"), 4),
     **dict.fromkeys(("unk", "unknown", "na"), 5),
 }
-FLAG_CODES = {"0": "N", "0.0": "N", "1": "Y", "1.0": "Y", "n": "N", "y": "Y"}
+# Numbers in the files of 2009 and 2010, truth values in what other programs make of any.
+FLAG_CODES = {
+    **dict.fromkeys(("0", "0.0", "n", "no", "f", "false"), "N"),
+    **dict.fromkeys(("1", "1.0", "y", "yes", "t", "true"), "Y"),
+}
+SHARED_CODES = {**dict.fromkeys(("n", "no", "f", "false"), 0), **dict.fromkeys(("y", "yes", "t", "true"), 1)}
 
 SOURCE_MONTH = Column(
     "source_month",
@@ -196,7 +213,7 @@ def _metered(prefix: str) -> dict[str, Column]:
             "store_and_fwd_flag",
             TEXT,
             "Y when the record was held in the vehicle before it was sent, for want of a connection; N otherwise. "
-            "0 and 1 in the files of 2009 and 2010 read as N and Y.",
+            "0 and 1 in the files of 2009 and 2010 read as N and Y, and so do truth values.",
             ("store_and_forward",),
             codes=FLAG_CODES,
         ),
@@ -220,7 +237,12 @@ def _metered(prefix: str) -> dict[str, Column]:
         _usd("tolls_amount", "All tolls of the trip.", ("tolls_amt",)),
         _usd("ehail_fee", "Fee for hailing electronically; empty in every file so far."),
         # TLC's Parquet files have the surcharges' columns back to 2011, long before they were charged.
-        _usd("improvement_surcharge", "Flat surcharge per trip; in CSV files from 2015-01 on.", since="2011-01"),
+        _usd(
+            "improvement_surcharge",
+            "Flat surcharge per trip; in CSV files from 2015-01 on.",
+            ("imp_surcharge",),
+            since="2011-01",
+        ),
         _usd("total_amount", "Total charged, without cash tips.", ("total_amt",)),
         Column("trip_type", INTEGER, "How the trip began: 1 street hail, 2 dispatch."),
         _usd(
@@ -246,12 +268,13 @@ _DISPATCHING_BASE = Column(
     TEXT,
     "TLC licence of the base that dispatched the trip.",
     # The files of 2018 have both; the second is filled there and the first empty.
-    ("dispatching_base_number",),
+    ("dispatching_base_number", "dispatch_base_num"),
 )
 _SHARED_RIDE = Column(
     "sr_flag",
     INTEGER,
     "1 when the trip was part of a shared ride; empty otherwise. In CSV files from 2017-07 on.",
+    codes=SHARED_CODES,
 )
 
 FHV = Schema(
@@ -277,7 +300,7 @@ FHV = Schema(
 
 
 def _flag(name: str, description: str) -> Column:
-    return Column(name, TEXT, f"{description}: Y or N; NULL where the file has a blank.")
+    return Column(name, TEXT, f"{description}: Y or N; NULL where the file has a blank.", codes=FLAG_CODES)
 
 
 FHVHV = Schema(
@@ -329,6 +352,11 @@ REJECTED_SCHEMA = pa.schema(
             "original",
             pa.string(),
             metadata={"description": "The row as published: its line of text, or its values as JSON."},
+        ),
+        pa.field(
+            "cause",
+            pa.string(),
+            metadata={"description": "For `unreadable_row`: the column, its value and what it is not; else NULL."},
         ),
     ]
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
@@ -92,11 +93,12 @@ def build_definitions(
     enabled_by_default = settings.env == "cloud"
     reconciliation = build_reconciliation(enabled_by_default, limits)
     housekeeping = build_housekeeping(enabled_by_default)
+    reading = ReadingOptions(settings.zoned_times, settings.unknown_columns)
     return dg.Definitions(
         assets=[
             build_zones(),
             *build_published_files(),
-            *(asset for dataset in DATASETS.values() for asset in build_assets(dataset)),
+            *(asset for dataset in DATASETS.values() for asset in build_assets(dataset, reading)),
             *reconciliation.assets,
             housekeeping.asset,
         ],

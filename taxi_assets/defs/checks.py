@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from dagster_shared.utils.warnings import PreviewWarning
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
-from taxi_assets.contract.manifest import Manifest, Totals
+from taxi_assets.contract.manifest import EXCEL_LINES, Manifest, Totals, is_cut_by_excel
 from taxi_assets.contract.rules import ZONES
 from taxi_assets.defs.partitions import monthly
 from taxi_assets.months import month_text
@@ -57,7 +57,8 @@ USUAL_REJECTS = Check(
 KNOWN_ZONES = Check("zones_are_known", f"Every zone id is one of {ZONES.start} to {ZONES.stop - 1}.", blocking=False)
 PUBLISHED_ROWS = Check(
     "raw_rows_are_those_published",
-    "A Parquet file has as many rows as TLC's had when they were counted; TLC re-publishes months, so it only warns.",
+    "A file has as many rows as TLC's of its format had when they were counted, and Excel has not cut it; TLC "
+    "re-publishes months, so it only warns.",
     blocking=False,
 )
 OBJECTS = Check("objects_are_the_files", "The bucket's checksum of each object is that of the file that was made.")
@@ -81,7 +82,7 @@ def check_clean_month(dataset: Dataset, kept: Path, rejected: Path, manifest: Ma
     return [
         _rows_are_conserved(kept, rejected, manifest),
         _schema_is_the_contract(dataset, kept),
-        _result(NOT_EMPTY, manifest.kept.rows > 0, f"{manifest.kept.rows:,} of {manifest.raw_rows:,} rows were kept."),
+        _month_is_not_empty(manifest),
         _rejected_share_is_usual(dataset, manifest),
         _zones_are_known(kept),
         _raw_rows_are_those_published(dataset, manifest),
@@ -125,13 +126,41 @@ def _schema_is_the_contract(dataset: Dataset, kept: Path) -> dg.AssetCheckResult
     return _result(SCHEMA, same, "All columns agree." if same else f"Not as in the contract: {what}.")
 
 
+def _month_is_not_empty(manifest: Manifest) -> dg.AssetCheckResult:
+    kept = manifest.kept.rows
+    text = f"{kept:,} of {manifest.raw_rows:,} rows were kept."
+    return _result(NOT_EMPTY, kept > 0, text if kept else f"{text}{_causes_sentence(manifest)}")
+
+
+def causes_text(manifest: Manifest) -> str:
+    """Return the most frequent causes of unreadable rows in words; empty if there are none."""
+    return "; ".join(map(str, manifest.causes))
+
+
+def _causes_sentence(manifest: Manifest) -> str:
+    return f" Most frequent causes of unreadable rows: {causes_text(manifest)}." if manifest.causes else ""
+
+
+def with_rejected_rows(results: Sequence[dg.AssetCheckResult], uri: str) -> list[dg.AssetCheckResult]:
+    """Return the results of a stopped month with the address of its rejected rows in those that stopped it."""
+    return [
+        result._replace(
+            description=f"{result.description} The rejected rows are in {uri}.",
+            metadata={**result.metadata, "rejected_rows": dg.MetadataValue.path(uri)},
+        )
+        if stops([result])
+        else result
+        for result in results
+    ]
+
+
 def _rejected_share_is_usual(dataset: Dataset, manifest: Manifest) -> dg.AssetCheckResult:
     share = manifest.rejected_share
     return _result(
         USUAL_REJECTS,
         share <= dataset.usual_rejects,
         f"{share:.2%} of the rows were rejected; up to {dataset.usual_rejects:.0%} is usual, above "
-        f"{dataset.too_many_rejects:.0%} stops the month.",
+        f"{dataset.too_many_rejects:.0%} stops the month.{_causes_sentence(manifest)}",
         ERROR if share > dataset.too_many_rejects else WARN,
     )
 
@@ -149,19 +178,35 @@ def _zones_are_known(kept: Path) -> dg.AssetCheckResult:
 
 
 def _raw_rows_are_those_published(dataset: Dataset, manifest: Manifest) -> dg.AssetCheckResult:
-    expected = published_rows().get((dataset.name, month_text(manifest.month)))
-    if expected is None or not manifest.layout.startswith("parquet") or manifest.source.startswith("sample"):
-        return _result(PUBLISHED_ROWS, True, "No published count to compare with: not TLC's Parquet, or not counted.")
-    return _result(
-        PUBLISHED_ROWS,
-        manifest.raw_rows == expected,
-        f"{manifest.raw_rows:,} raw rows; TLC's file had {expected:,} when it was counted.",
-        WARN,
-    )
+    key = dataset.name, month_text(manifest.month)
+    expected = published_rows().get(key)
+    if manifest.source.startswith("sample"):
+        expected = None
+    if is_cut_by_excel(manifest):
+        text = f"{manifest.raw_rows:,} raw rows: the file was cut by Excel, which keeps {EXCEL_LINES:,} lines at most."
+        return _result(PUBLISHED_ROWS, False, text, WARN)
+    if expected is None:
+        return _result(PUBLISHED_ROWS, True, "No published count to compare with: not TLC's file, or not counted.")
+    found, is_parquet = manifest.raw_rows, manifest.layout.startswith("parquet")
+    text = f"{found:,} raw rows; TLC's {'' if is_parquet else 'Parquet '}file had {expected:,} when it was counted"
+    missing = 0 if is_parquet else rows_missing_in_csv().get(key, 0)
+    if missing:
+        text += f", and its CSV {missing:,} fewer"
+    return _result(PUBLISHED_ROWS, found == expected - missing, f"{text}.", WARN)
 
 
 @cache
 def published_rows() -> dict[tuple[str, str], int]:
     """Return the rows of TLC's Parquet files by dataset and month (`2020-04`), as counted in mid-2024."""
-    with files("taxi_assets.contract").joinpath("published_rows.csv").open(encoding="utf-8") as file:
+    return _counts("published_rows.csv")
+
+
+@cache
+def rows_missing_in_csv() -> dict[tuple[str, str], int]:
+    """Return by dataset and month how many rows TLC's CSV has fewer than its Parquet file, where they differ."""
+    return _counts("rows_missing_in_csv.csv")
+
+
+def _counts(name: str) -> dict[tuple[str, str], int]:
+    with files("taxi_assets.contract").joinpath(name).open(encoding="utf-8") as file:
         return {(row["dataset"], row["month"]): int(row["rows"]) for row in csv.DictReader(file)}

@@ -18,6 +18,7 @@ _CHUNK = 1 << 20
 _HEAD_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # isal's stubs declare its error as an instance.
 _DAMAGE_ERRORS: tuple[type[Exception], ...] = (OSError, cast(type[Exception], igzip_lib.IsalError))
 _ADVICE = "delete it and fetch it again, or correct TAXI_SOURCE"
@@ -83,6 +84,8 @@ def begins_like_a_page(first: bytes) -> bool:
 
 
 def _check_csv_header(name: str, head: bytes, inside: str) -> None:
+    if head.startswith(_UTF_16_MARKS):
+        head = head.decode("utf-16", "replace").encode()
     line = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n", 1)[0].strip()
     if head.startswith(_GZIP_MAGIC):
         found = "a gzip"
@@ -92,7 +95,7 @@ def _check_csv_header(name: str, head: bytes, inside: str) -> None:
         found = "binary data"
     elif not line:
         found = "only empty lines" if len(head) < _HEAD_BYTES else "no first line"
-    elif b"," not in line:
+    elif not any(separator in line for separator in (b",", b"\t", b";", b"|")):
         found = f"a first line without a comma, {_excerpt(line)}"
     else:
         return

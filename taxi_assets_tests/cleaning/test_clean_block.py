@@ -85,6 +85,8 @@ def test_doubtful_rows_are_counted_and_stay() -> None:
         "implausible_speed": 1,
         "clock_resets": 0,
         "shadow_duplicates": 0,
+        "end_of_daylight_saving": 0,
+        "minute_is_the_month": 0,
     }
     assert clean.kept.num_rows == 2
 
@@ -92,7 +94,13 @@ def test_doubtful_rows_are_counted_and_stay() -> None:
 def test_rejected_rows_as_a_batch() -> None:
     batch = rejected_batch(APRIL, np.array([3, 4]), ["a", "b"], ["x", "y"])
     assert batch.schema.equals(REJECTED_SCHEMA)
-    assert batch.to_pylist()[1] == {"source_month": APRIL, "row_number": 4, "reason": "b", "original": "y"}
+    assert batch.to_pylist()[1] == {
+        "source_month": APRIL,
+        "row_number": 4,
+        "reason": "b",
+        "original": "y",
+        "cause": None,
+    }
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from taxi_assets.cleaning import clean_file as cleaner
 from taxi_assets.cleaning import duplicates, reading
+from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets_tests.support.raw_files import Made, lines_of, make_csv, make_parquet, make_rows, write
@@ -29,6 +30,7 @@ FILES = {
 
 # `make fuzz` draws more.
 FACTOR = int(os.environ.get("EXAMPLES_FACTOR", "1"))
+AS_WALL_CLOCK = ReadingOptions(zoned_times="as_wall_clock")
 PIECES = [b"2020-04-02", b",", b",", b'"', b"\r", b"\xff", b"\0", b" ", b"1", b"B1", b"\xef\xbb\xbf", "Ж".encode()]
 
 
@@ -38,7 +40,7 @@ def cleaned(made: Made, folder: Path, ending: str, **sizes: int) -> tuple[list[d
     with pytest.MonkeyPatch.context() as patch:
         for name, size in sizes.items():
             patch.setattr(duplicates if hasattr(duplicates, name) else reading, name, size)
-        kept, rejected, manifest = cleaner.clean_file(raw, made.dataset, made.month, folder)
+        kept, rejected, manifest = cleaner.clean_file(raw, made.dataset, made.month, folder, options=AS_WALL_CLOCK)
     assert pq.read_schema(kept).equals(made.dataset.schema.arrow)
     assert Manifest.of_file(kept) == manifest
     rows = sorted(pq.read_table(rejected).to_pylist(), key=lambda row: row["row_number"])

@@ -32,6 +32,7 @@ def test_what_is_found(tmp_path: Path) -> None:
         "dataset": "fhv",
         "month": "2020-04",
         "layout": {"format": "csv", "columns": 3, "fields": 5},
+        "separator": "comma",
         "rows": 3,
         "kept": 2,
         "rejected": {
@@ -42,7 +43,21 @@ def test_what_is_found(tmp_path: Path) -> None:
             "unknown_zone": 0,
             "duplicate_row": 0,
         },
-        "flagged": {"clock_resets": 0},
+        "flagged": {"clock_resets": 0, "end_of_daylight_saving": 0},
+        "causes": [
+            {
+                "text": " Pickup_date  'x' is no time",
+                "column": " Pickup_date ",
+                "expected": "time",
+                "value": "x",
+                "rows": 1,
+            }
+        ],
+        "zones": [],
+        "zoned_times": None,
+        "ignored": [],
+        "discarded": [],
+        "is_cut": False,
         "columns": [
             {"published": "Dispatching_base_num", "column": "dispatching_base_num"},
             {"published": " Pickup_date ", "column": "pickup_datetime"},

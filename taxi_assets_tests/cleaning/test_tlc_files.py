@@ -23,6 +23,12 @@ from taxi_assets.contract.rules import UNREADABLE
 from taxi_assets.defs.checks import published_rows
 from taxi_assets.months import month_text, next_month, parse_month
 
+# Rows whose dropoff stands before the pickup, but which ended after it: DRIFT.md says of which kinds.
+EXCUSED = {
+    "green_tripdata_2020-04.parquet": 12,
+    "green_tripdata_2025-03.parquet": 308,
+    "green_tripdata_2025-11.parquet": 2,
+}
 NAME = re.compile(r"(yellow|green|fhv|fhvhv)_tripdata_(\d{4}-\d{2})\.")
 
 
@@ -165,7 +171,7 @@ def test_reasons_agree_with_the_figures_in_drift(tlc: Path, clean: Cleaner, subt
     for raw, figures in counted(tlc, "samples", "trips"):
         with subtests.test(raw.name):
             manifest = clean(raw).manifest
-            assert manifest.rejected["dropoff_before_pickup"] == int(figures["d<p"])
+            assert manifest.rejected["dropoff_before_pickup"] == int(figures["d<p"]) - EXCUSED.get(raw.name, 0)
             if figures["pax 0"] != "-":
                 assert manifest.rejected["no_passengers"] == int(figures["pax 0"])
             assert manifest.rejected[UNREADABLE] == (raw.name == "yellow_tripdata_2021-01.head.csv")
@@ -174,6 +180,17 @@ def test_reasons_agree_with_the_figures_in_drift(tlc: Path, clean: Cleaner, subt
             assert manifest.rejected["missing_times"] == manifest.rejected["unknown_zone"] == 0
             if figures["dist>100"] != "-":
                 assert manifest.flagged["implausible_distance"] == int(figures["dist>100"])
+
+
+def test_times_that_only_seem_to_run_backward(tlc: Path, clean: Cleaner) -> None:
+    march, november, april = (
+        clean(tlc / "trips" / f"green_tripdata_{month}.parquet").manifest for month in ("2025-03", "2025-11", "2020-04")
+    )
+    assert (march.flagged["minute_is_the_month"], march.rejected["dropoff_before_pickup"]) == (1222, 0)
+    assert april.flagged["minute_is_the_month"] == 32
+    # By then the vendor's minutes are minutes, some of them eleven.
+    assert (november.flagged["minute_is_the_month"], november.flagged["end_of_daylight_saving"]) == (0, 2)
+    assert november.rejected["dropoff_before_pickup"] == 1
 
 
 def test_shadow_rows_agree_with_drift_before_any_row_is_rejected(tlc: Path, clean: Cleaner, subtests) -> None:

@@ -28,7 +28,7 @@ class Month:
         raw = folder / "raw.csv"
         rows = [f"B{i},2020-04-01 09:00:00,7" for i in range(19)]
         raw.write_text("\n".join(["dispatching_base_num,pickup_datetime,PULocationID", *rows, "torn"]))
-        self.kept, self.rejected, self.manifest = clean_file(raw, FHV, APRIL, folder)
+        self.kept, self.rejected, self.manifest = clean_file(raw, FHV, APRIL, folder, source="sample")
 
     def check(self, name: str, **changes: Any) -> dg.AssetCheckResult:
         results = checks.check_clean_month(FHV, self.kept, self.rejected, replace(self.manifest, **changes))

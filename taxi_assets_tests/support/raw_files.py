@@ -20,8 +20,8 @@ from taxi_assets.contract.schemas import INTEGER, NUMBER, TEXT, TIME, Column
 
 UNREADABLE = "unreadable"
 ZONE_NAMES = ("pickup_location_id", "dropoff_location_id")
-TEXTS = ("B00013", "b2", "N", "Y", "y", "1", "0.0", "N/A", "B,1", 'B"2', "Ж", " HV0003 ")
-GARBAGE = {INTEGER: ("x", "1.5", "0x1F", "99999999999", "1 2"), NUMBER: ("1,5x", "nan", "inf", "1e12", "--1")}
+TEXTS = ("B00013", "b2", "N", "Y", "y", "1", "0.0", "N-A", "B,1", 'B"2', "Ж", " HV0003 ")
+GARBAGE = {INTEGER: ("x", "1.5", "0x1F", "99999999999", "1 2"), NUMBER: ("1,5x", "1,5", "inf", "1e12", "--1")}
 GARBAGE[TIME] = ("2020-13-01 00:00:00", "2021-02-30 00:00:00", "12:00", "0000-01-01 00:00:00", "soon")
 
 
@@ -65,13 +65,20 @@ def broken_rule(row: dict[str, Any], dataset: Dataset, month: date) -> str | Non
     end = datetime(month.year + (month.month == 12), month.month % 12 + 1, 1)
     if not datetime(month.year, month.month, 1) - day <= pickup < end + day:
         return "pickup_outside_month"
-    if dropoff is not None and dropoff < pickup:
+    if dropoff is not None and dropoff < pickup and not _is_excused(row, pickup, dropoff):
         return "dropoff_before_pickup"
     if dataset.name in ("yellow", "green") and row.get("passenger_count") == 0:
         return "no_passengers"
     if any(row.get(name) is not None and not 1 <= row[name] <= 265 for name in ZONE_NAMES):
         return "unknown_zone"
     return None
+
+
+def _is_excused(row: dict[str, Any], pickup: datetime, dropoff: datetime) -> bool:
+    """Return whether vendor 6 wrote months for minutes; no month made here has a repeated hour."""
+    minutes = pickup.minute == pickup.month and dropoff.minute == dropoff.month
+    hours = dropoff.replace(minute=0, second=0) >= pickup.replace(minute=0, second=0)
+    return row.get("vendor_id") == 6 and minutes and hours
 
 
 def make_rows(dataset: Dataset, month: date, count: int, random: Random) -> Made:
@@ -252,8 +259,9 @@ def _number_array(values: list[Any], random: Random, dirt: float) -> tuple[pa.Ar
         return pa.array([None if v is None else Decimal(str(v)) for v in values], pa.decimal128(12, 2)), []
     if random.random() < dirt and values:
         spoilt.append(random.randrange(len(values)))
-        values[spoilt[0]] = random.choice((float("nan"), float("inf"), -1e300))
-    return pa.array(values, NUMBER), spoilt
+        values[spoilt[0]] = random.choice((float("inf"), -1e300))
+    missing = float("nan") if random.random() < 0.3 else None
+    return pa.array([missing if v is None else v for v in values], NUMBER), spoilt
 
 
 def write(made: Made, folder: Path, ending: str) -> Path:

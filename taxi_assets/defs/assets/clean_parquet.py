@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from taxi_assets.cleaning.clean_file import clean_file
+from taxi_assets.cleaning.options import ReadingOptions, UnknownColumns, ZonedTimes
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest
-from taxi_assets.contract.object_names import PENDING, clean_object, rejected_object
+from taxi_assets.contract.object_names import PENDING, clean_object, rejected_object, stopped_object
 from taxi_assets.defs.assets.common import (
     CODE_VERSION,
     ForceConfig,
@@ -24,8 +25,8 @@ from taxi_assets.defs.assets.common import (
     progress_logger,
     superseded,
 )
-from taxi_assets.defs.assets.metadata import LINEAGE, counts_table, preview, published_columns
-from taxi_assets.defs.checks import CLEAN_CHECKS, check_clean_month, stops
+from taxi_assets.defs.assets.metadata import LINEAGE, causes_table, counts_table, preview, published_columns
+from taxi_assets.defs.checks import CLEAN_CHECKS, causes_text, check_clean_month, stops, with_rejected_rows
 from taxi_assets.errors import ServiceError
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.inventory import newest_raw
@@ -38,6 +39,21 @@ class CleanConfig(ForceConfig):
     rules_off: list[str] = Field(
         default=[], description="Names of rules not to apply in this run; recorded with the month."
     )
+    zoned_times: ZonedTimes | None = Field(
+        default=None,
+        description="How to read times marked UTC: `convert` or `as_wall_clock`; by default as TAXI_ZONED_TIMES says.",
+    )
+    unknown_columns: UnknownColumns | None = Field(
+        default=None,
+        description="What to do with columns that the contract does not know: `freeze` or `discard`; by default as "
+        "TAXI_UNKNOWN_COLUMNS says.",
+    )
+
+    def reading(self, defaults: ReadingOptions) -> ReadingOptions:
+        """Return how this run reads the file."""
+        return ReadingOptions(
+            self.zoned_times or defaults.zoned_times, self.unknown_columns or defaults.unknown_columns
+        )
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,8 @@ class CleanMonth:
     is_published: bool
 
 
-def build_clean_parquet(dataset: Dataset) -> dg.AssetsDefinition:
-    """Build the asset `<dataset>/clean_parquet`."""
+def build_clean_parquet(dataset: Dataset, options: ReadingOptions) -> dg.AssetsDefinition:
+    """Build the asset `<dataset>/clean_parquet`; `options` hold for runs that set no others."""
     lineage = published_columns(dataset)
 
     @month_asset(
@@ -77,21 +93,27 @@ def build_clean_parquet(dataset: Dataset) -> dg.AssetsDefinition:
         {rules}
 
         A rerun gives the same bytes. If the file, the rules and the code are those of the published month, it only
-        checks the published files. New files wait in the lake under `{pending}` until `gcs_object` publishes them.
+        checks the published files. New files wait in the lake under `{pending}` until `gcs_object` publishes them. If a
+        check stops the month, its rejected rows are stored all the same; the failed check has their address.
         """
         month = month_of(context)
         with as_dagster_failure(context), lake.scratch() as folder:
-            cleaned = _clean(lake, dataset, month, config, folder, progress_logger(context))
+            reading = config.reading(options)
+            cleaned = _clean(lake, dataset, month, config, reading, folder, progress_logger(context))
             checks = check_clean_month(dataset, cleaned.kept, cleaned.rejected, cleaned.manifest)
             facts = _facts(cleaned)
-            if not cleaned.is_published and not stops(checks):
-                _store(lake, dataset, month, cleaned)
+            if stops(checks):
+                checks = with_rejected_rows(checks, _store_stopped(lake, dataset, month, cleaned).uri)
+            else:
+                if not cleaned.is_published:
+                    _store(lake, dataset, month, cleaned)
+                _remove_stopped(lake, dataset, month)
         context.log.info(_summary(cleaned))
         manifest = cleaned.manifest
         return dg.MaterializeResult(
             metadata={LINEAGE: lineage, **facts},
             check_results=checks,
-            data_version=dg.DataVersion(f"{manifest.raw_sha256}+{CODE_VERSION}+{','.join(manifest.rules_off)}"),
+            data_version=dg.DataVersion(_data_version(manifest)),
         )
 
     return clean_parquet
@@ -102,6 +124,7 @@ def _clean(
     dataset: Dataset,
     month: date,
     config: CleanConfig,
+    reading: ReadingOptions,
     folder: Path,
     progress: Callable[[str], None],
 ) -> CleanMonth:
@@ -115,7 +138,7 @@ def _clean(
         raise ServiceError(
             f"The lake has no raw file of {dataset.name} {month_text(month)}; materialize raw_file first."
         )
-    published = None if config.is_forced else _published(lake, dataset, month, raw, config.rules_off)
+    published = None if config.is_forced else _published(lake, dataset, month, raw, config.rules_off, reading)
     if published is not None:
         return published
     files = clean_file(
@@ -126,27 +149,35 @@ def _clean(
         raw_sha256=raw.metadata["sha256"],
         rules_off=config.rules_off,
         source=raw.metadata["source"],
+        options=reading,
         progress=lambda rows: progress(f"{rows:,} rows read"),
     )
     return CleanMonth(*files, is_published=False)
 
 
 def _published(
-    lake: LakeResource, dataset: Dataset, month: date, raw: LakeObject, rules_off: Sequence[str]
+    lake: LakeResource,
+    dataset: Dataset,
+    month: date,
+    raw: LakeObject,
+    rules_off: Sequence[str],
+    reading: ReadingOptions,
 ) -> CleanMonth | None:
     """Return the month's published files if cleaning the raw file now would give the same ones."""
     names = clean_object(dataset.name, month), rejected_object(dataset.name, month)
     kept, rejected = (lake.find(name) for name in names)
     if kept is None or rejected is None or any(lake.find(PENDING + name) for name in names):
         return None
-    if not is_current(kept, rejected, raw, rules_off):
+    if not is_current(kept, rejected, raw, rules_off, reading):
         return None
     manifest = Manifest.from_json(kept.metadata["manifest"])
     return CleanMonth(lake.fetch(kept.name), lake.fetch(rejected.name), manifest, is_published=True)
 
 
-def is_current(kept: LakeObject, rejected: LakeObject, raw: LakeObject, rules_off: Sequence[str]) -> bool:
-    """Return whether both objects come whole from one cleaning of this raw file by this code and these rules."""
+def is_current(
+    kept: LakeObject, rejected: LakeObject, raw: LakeObject, rules_off: Sequence[str], reading: ReadingOptions
+) -> bool:
+    """Return whether both objects come whole from one cleaning of this raw file by this code, rules and options."""
     expected = {
         "raw_sha256": raw.metadata["sha256"],
         "source": raw.metadata["source"],
@@ -157,7 +188,32 @@ def is_current(kept: LakeObject, rejected: LakeObject, raw: LakeObject, rules_of
         wanted = expected | {"crc32c": item.crc32c}
         if {name: item.metadata.get(name) for name in wanted} != wanted:
             return False
-    return "manifest" in kept.metadata and Manifest.from_json(kept.metadata["manifest"]).rules_off == sorted(rules_off)
+    if "manifest" not in kept.metadata:
+        return False
+    manifest = Manifest.from_json(kept.metadata["manifest"])
+    # Of the options, only those count that made a difference to this file.
+    same_columns = not manifest.discarded or reading.unknown_columns == "discard"
+    same_times = manifest.zoned_times is None or manifest.zoned_times == reading.zoned_times
+    return manifest.rules_off == sorted(rules_off) and same_columns and same_times
+
+
+def _data_version(manifest: Manifest) -> str:
+    options = [option for option in (manifest.zoned_times, "discard" if manifest.discarded else None) if option]
+    return "+".join([manifest.raw_sha256, CODE_VERSION, ",".join(manifest.rules_off), *options])
+
+
+def _store_stopped(lake: LakeResource, dataset: Dataset, month: date, cleaned: CleanMonth) -> LakeObject:
+    """Upload the rejected rows of a month that a check stopped, apart from those of published months."""
+    manifest = cleaned.manifest
+    metadata = {"source": manifest.source, "raw_file": manifest.raw_file, "raw_sha256": manifest.raw_sha256}
+    return lake.put(cleaned.rejected, stopped_object(dataset.name, month), metadata | {"code_version": CODE_VERSION})
+
+
+def _remove_stopped(lake: LakeResource, dataset: Dataset, month: date) -> None:
+    """Remove the rejected rows of the month's stopped cleaning, if one came before."""
+    stopped = lake.find(stopped_object(dataset.name, month))
+    if stopped is not None:
+        lake.remove(stopped)
 
 
 def _store(lake: LakeResource, dataset: Dataset, month: date, cleaned: CleanMonth) -> None:
@@ -189,9 +245,10 @@ def _store(lake: LakeResource, dataset: Dataset, month: date, cleaned: CleanMont
 def _summary(cleaned: CleanMonth) -> str:
     manifest = cleaned.manifest
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejected.items() if count)
+    causes = f"; most frequent causes of unreadable rows: {causes_text(manifest)}" if manifest.causes else ""
     return (
         f"{manifest.raw_rows:,} raw rows: {manifest.kept.rows:,} kept, {manifest.rejected_rows:,} rejected"
-        f"{f' ({reasons})' if reasons else ''}"
+        f"{f' ({reasons})' if reasons else ''}{causes}"
         f"{'; published already by the same code from the same file' if cleaned.is_published else ''}"
     )
 
@@ -205,7 +262,12 @@ def _facts(cleaned: CleanMonth) -> dict[str, dg.MetadataValue | str | int | list
         "rejected_rows": manifest.rejected_rows,
         "rejected_by_reason": counts_table(manifest.rejected, "reason"),
         "flagged_rows": counts_table(manifest.flagged, "flag"),
+        "unreadable_causes": causes_table(manifest),
         "rules_off": manifest.rules_off,
+        "ignored_columns": manifest.ignored,
+        "discarded_columns": manifest.discarded,
+        "time_zones": manifest.zones,
+        "zoned_times": manifest.zoned_times or "no times marked UTC",
         "cleaned": not cleaned.is_published,
         "layout": manifest.layout,
         "first_pickup": str(manifest.kept.first_pickup),

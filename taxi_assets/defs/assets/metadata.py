@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.schemas import Schema
 
 PREVIEW_ROWS = 10
@@ -48,6 +49,26 @@ def counts_table(counts: Mapping[str, int], what: str) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(
         [dg.TableRecord({what: name, "rows": count}) for name, count in counts.items()],
         schema=dg.TableSchema([dg.TableColumn(what, "string"), dg.TableColumn("rows", "int")]),
+    )
+
+
+def causes_table(manifest: Manifest) -> dg.TableMetadataValue:
+    """Return the most frequent causes of unreadable rows as a table."""
+    texts = ("cause", "column", "expected", "value")
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "rows": cause.rows,
+                    "cause": cause.text,
+                    "column": cause.column or "",
+                    "expected": cause.expected,
+                    "value": cause.value,
+                }
+            )
+            for cause in manifest.causes
+        ],
+        schema=dg.TableSchema([dg.TableColumn("rows", "int"), *(dg.TableColumn(name, "string") for name in texts)]),
     )
 
 
