@@ -116,7 +116,7 @@ def test_raw_rows_are_those_published(month: Month) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"layout": "csv, 3 columns", "source": "https://example.org/x.csv"},
+        {"layout": "csv, 3 columns", "source": "sample"},
         {"layout": "parquet, 7 columns", "source": "sample"},
         {"layout": "parquet, 7 columns", "source": "https://example.org/x.parquet", "month": date(2035, 1, 1)},
     ],
@@ -125,6 +125,36 @@ def test_rows_that_were_not_counted_are_not_compared(month: Month, changes: dict
     result = month.check("raw_rows_are_those_published", **changes)
     assert result.passed
     assert "No published count" in (result.description or "")
+
+
+def test_rows_of_a_csv_are_compared_with_the_known_differences(month: Month) -> None:
+    name, green = "raw_rows_are_those_published", DATASETS["green"]
+    csv_file = replace(month.manifest, dataset="green", layout="csv.gz, 20 columns", source="https://example.org/x")
+    for rows, passed in ((35_612, True), (35_644, False)):
+        results = checks.check_clean_month(green, month.kept, month.rejected, replace(csv_file, raw_rows=rows))
+        [result] = [result for result in results if result.check_name == name]
+        assert (result.passed, result.severity) == (passed, WARN)
+        assert "35,644" in (result.description or "")
+        assert "32 fewer" in (result.description or "")
+
+
+def test_a_csv_that_excel_cut_is_noticed(month: Month) -> None:
+    result = month.check("raw_rows_are_those_published", layout="csv, 3 columns", raw_rows=1_048_575)
+    assert (result.passed, result.severity) == (False, WARN)
+    assert "Excel" in (result.description or "")
+
+
+def test_the_causes_of_unreadable_rows_are_in_the_check(month: Month) -> None:
+    result = month.check("rejected_share_is_usual")
+    assert "1 row: a line has 1 field and not 3" in (result.description or "")
+
+
+def test_a_stopped_month_shows_where_its_rejected_rows_are(month: Month) -> None:
+    results = [month.check("rejected_share_is_usual", raw_rows=1), month.check("zones_are_known")]
+    stopped, passed = checks.with_rejected_rows(results, "gs://b/rejected/x")
+    assert "gs://b/rejected/x" in (stopped.description or "")
+    assert "rejected_rows" in stopped.metadata
+    assert passed == results[1]
 
 
 def lake_object(crc32c: str, made: str) -> LakeObject:
