@@ -16,6 +16,7 @@ from dotenv import load_dotenv
 
 from taxi_assets import __version__
 from taxi_assets.cli import contract as cli_contract
+from taxi_assets.cli import estimate as cli_estimate
 from taxi_assets.cli import operate as cli_operate
 from taxi_assets.cli import warehouse as cli_warehouse
 from taxi_assets.cli.tables import table
@@ -200,6 +201,7 @@ def sample(dataset: str, month: str, rows: int | None, file_format: str | None, 
 
 cli.add_command(cli_contract.contract)
 cli.add_command(cli_contract.inspect)
+cli.add_command(cli_estimate.estimate)
 cli.add_command(cli_operate.verify)
 cli.add_command(cli_warehouse.migrate)
 cli.add_command(cli_warehouse.rebuild)

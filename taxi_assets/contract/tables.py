@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.contract.schemas import Schema
+from taxi_assets.contract.schemas import DATE, INTEGER, NUMBER, Column, Schema
 from taxi_assets.contract.zones import ZONES_SCHEMA
 
 
@@ -23,11 +23,34 @@ def trips_table(dataset: str) -> str:
     return f"{dataset}_trips"
 
 
+def pairs_table(dataset: str) -> str:
+    """Name of the table of a dataset's scored pairs of zones."""
+    return f"{dataset}_duration_pairs"
+
+
+PAIRS_SCHEMA = Schema(
+    (
+        Column("model_month", DATE, "Month of the model, first of month.", required=True),
+        Column("scored_month", DATE, "Month whose trips it was scored on, first of month.", required=True),
+        Column("pickup_location_id", INTEGER, "Zone of the pickup.", required=True),
+        Column("dropoff_location_id", INTEGER, "Zone of the dropoff.", required=True),
+        Column("trips", INTEGER, "Trips of 1 to 180 minutes in the sample scored.", required=True),
+        Column("actual_minutes", NUMBER, "Mean minutes that they took."),
+        Column("estimated_minutes", NUMBER, "Mean estimate, in minutes."),
+        Column("p10_minutes", NUMBER, "Mean lower end of the span, in minutes."),
+        Column("p90_minutes", NUMBER, "Mean upper end of the span, in minutes."),
+        Column("mean_absolute_error", NUMBER, "Mean absolute error, in minutes; NULL for sample data."),
+    )
+)
 ZONES_TABLE = "zones"
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
         *(Table(trips_table(d.name), d.schema, f"{d.title}; one row a trip.", True) for d in DATASETS.values()),
+        *(
+            Table(pairs_table(d.name), PAIRS_SCHEMA, f"{d.title}; durations estimated, a row a month and pair.", False)
+            for d in DATASETS.values()
+        ),
         Table(ZONES_TABLE, ZONES_SCHEMA, "Taxi zones; one row a zone, for the zone ids of the trips.", False),
     )
 }

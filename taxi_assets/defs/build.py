@@ -10,6 +10,7 @@ from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
+from taxi_assets.defs.assets.models import build_duration_model, build_duration_pairs
 from taxi_assets.defs.assets.published_file import build_published_files
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.defs.ingestion.polling import POLLING_LIMITS, PollingLimits
@@ -99,6 +100,11 @@ def build_definitions(
             build_zones(),
             *build_published_files(),
             *(asset for dataset in DATASETS.values() for asset in build_assets(dataset, reading)),
+            *(
+                build(dataset)
+                for dataset in DATASETS.values()
+                for build in (build_duration_model, build_duration_pairs)
+            ),
             *reconciliation.assets,
             housekeeping.asset,
         ],
