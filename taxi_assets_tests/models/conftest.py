@@ -12,4 +12,5 @@ def small_trees() -> Iterator[None]:
     """Grow few trees; how well they fit is not what these tests are about."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PARAMETERS, "max_iter", 10)
+        patch.setitem(PARAMETERS, "learning_rate", 0.4)
         yield

@@ -20,6 +20,7 @@ PLACES = known_places()
 def real_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grow as many trees as a real model has."""
     monkeypatch.setitem(PARAMETERS, "max_iter", 100)
+    monkeypatch.setitem(PARAMETERS, "learning_rate", 0.1)
 
 
 def real_months(tlc: Path, folder: Path, names: list[str]) -> dict[date, Trips]:

@@ -27,6 +27,7 @@ MONTHS = [date(2023, number, 1) for number in (3, 4, 5)]
 @pytest.fixture(autouse=True)
 def small_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PARAMETERS, "max_iter", 10)
+    monkeypatch.setitem(PARAMETERS, "learning_rate", 0.4)
 
 
 def put_month(world: World, month: date, source: str = "https://example.org/green") -> None:
