@@ -1,6 +1,7 @@
 """The duration model of a month, and its scored pairs in the warehouses."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import date
@@ -10,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dagster_shared.utils.warnings import BetaWarning
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.object_names import clean_object
@@ -74,12 +76,7 @@ def build_duration_model(dataset: Dataset) -> dg.AssetsDefinition:
     return dg.asset(
         key=key,
         deps=[
-            dg.AssetDep(
-                [dataset.name, "gcs_object"],
-                partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-max(OFFSETS), allow_nonexistent_upstream_partitions=True
-                ),
-            )
+            dg.AssetDep([dataset.name, "gcs_object"], partition_mapping=_months_read()),
         ],
         group_name=GROUP,
         partitions_def=monthly(dataset),
@@ -131,6 +128,14 @@ def build_duration_pairs(dataset: Dataset) -> dg.AssetsDefinition:
         pool="postgres",
         op_tags=queue_tags("postgres"),
     )(duration_pairs)
+
+
+def _months_read() -> dg.TimeWindowPartitionMapping:
+    """Return the mapping from a model's month to the months that it reads, some of which may be before the first."""
+    with warnings.catch_warnings():
+        # The second argument is a beta feature; without it, a dataset's first months could not be materialized.
+        warnings.simplefilter("ignore", BetaWarning)
+        return dg.TimeWindowPartitionMapping(start_offset=-max(OFFSETS), allow_nonexistent_upstream_partitions=True)
 
 
 def _inputs(lake: LakeResource, dataset: Dataset, month: date) -> tuple[dict[date, Trips], list[dict[str, Any]]]:
