@@ -41,13 +41,44 @@ This file is generated: change `taxi_assets/contract/schemas.py` or `taxi_assets
   not matter. *Also published as* lists the names besides the column's own; where a file has two of them, they are tried
   in that order, and a row in which they contradict each other is unreadable.
 - A column that a file does not have is NULL. A column that the contract does not know stops the month, and so does a
-  missing one that it requires. Ignored are: {", ".join(f"`{name}`" for name in sorted(IGNORED_COLUMNS))}.
+  missing one that it requires.
 - Times are New York wall-clock times without a zone. Empty and blank text is NULL.
 - A number is finite and smaller than a billion, a time has a year from 1 to 9999, text is UTF-8; a row with any other
   value is unreadable.
 - Every raw row is either kept, or rejected by the first rule that it breaks. Rejected rows are stored beside the kept
   ones with their reason. Negative amounts are refunds and stay.
 - Quality flags are only counted: no row is rejected for a flag alone.
+
+## Files that TLC did not write
+
+`taxi inspect FILE` shows what would be read of a file, `--rejected OUT.parquet` writes its rejected rows. The forms of
+its values are taken from its first 64 KiB; a later value in another form makes its row unreadable.
+
+| in the file | what happens |
+|---|---|
+| `04/01/2020 12:15:56 AM`, `4/1/2020 1:05 PM`, `2020-04-01T00:15:56.123` | read; parts of a microsecond are dropped |
+| `7/1/2021 0:30` | read if one row of the file shows which is the day; else the month stops |
+| times with a zone, `-04:00` or `America/Chicago` | converted to New York wall-clock time |
+| times marked UTC, also `Z` and `+00:00` | the month stops with both readings; choose by `zoned_times` |
+| `nan`, `NULL`, `None`, `NA`, `N/A`, `\\N` and NaN | NULL; `NA` stays the payment 5 if no other column has it |
+| `true`, `t`, `yes` and Parquet's BOOL in a flag | `Y` or `N` |
+| `1.0` for a whole number, `"1,234.5"`, `$5` | read; `1,5` too if tabs or semicolons separate the fields |
+| tabs, semicolons or bars between the fields; UTF-16 | read |
+| names as NYC Open Data, Azure and BigQuery write them, `puLocationId`, `rate_code_id` | read |
+| columns that carry nothing of a trip (below) | ignored, and named |
+| other columns | the month stops and names them; `unknown_columns` loads it without |
+| lists, structs, times of day, seconds since 1970, other kinds of file | refused in one sentence |
+
+| setting | values |
+|---|---|
+| `zoned_times`, TAXI_ZONED_TIMES, `--zoned-times` | `convert`: it is UTC; `as_wall_clock`: New York's, marked UTC |
+| `unknown_columns`, TAXI_UNKNOWN_COLUMNS, `--unknown-columns` | `freeze` (default) stops, `discard` leaves them out |
+
+Ignored are columns without a name, `Unnamed: 0`, `level_0`, `__index_level_0__` and such with other numbers, and
+{", ".join(f"`{name}`" for name in sorted(IGNORED_COLUMNS) if name)}.
+
+A run's config has both, which win over the variables. If a check stops a month, its rejected rows are in
+`rejected/<dataset>/stopped/` until the next success.
 
 A rejected row has these columns:
 
