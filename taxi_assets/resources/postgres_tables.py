@@ -47,12 +47,7 @@ def follow_contract(cursor: psycopg.Cursor) -> None:
             cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
 
 
-def add_duration_pairs(cursor: psycopg.Cursor) -> None:
-    """Create the tables of scored pairs in databases from before they were in `TABLES`."""
-    follow_contract(cursor)
-
-
-MIGRATIONS = (Migration(1, "contract 1", follow_contract), Migration(2, "duration pairs", add_duration_pairs))
+MIGRATIONS = (Migration(1, "contract 1", follow_contract), Migration(2, "contract 2", follow_contract))
 
 
 def migrate(connection: psycopg.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> list[Migration]:
