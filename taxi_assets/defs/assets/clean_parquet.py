@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from pathlib import Path
 
 import dagster as dg
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from taxi_assets.cleaning.clean_file import clean_file
-from taxi_assets.cleaning.options import ReadingOptions, UnknownColumns, ZonedTimes
+from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.object_names import PENDING, clean_object, rejected_object, stopped_object
@@ -33,17 +34,31 @@ from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource, crc32c_of
 
 
+class ZonedTimesChoice(Enum):
+    """The values of `zoned_times`; Dagster's config takes no literals."""
+
+    convert = "convert"
+    as_wall_clock = "as_wall_clock"
+
+
+class UnknownColumnsChoice(Enum):
+    """The values of `unknown_columns`."""
+
+    freeze = "freeze"
+    discard = "discard"
+
+
 class CleanConfig(ForceConfig):
     """Options of a cleaning, in the launchpad."""
 
     rules_off: list[str] = Field(
         default=[], description="Names of rules not to apply in this run; recorded with the month."
     )
-    zoned_times: ZonedTimes | None = Field(
+    zoned_times: ZonedTimesChoice | None = Field(
         default=None,
         description="How to read times marked UTC: `convert` or `as_wall_clock`; by default as TAXI_ZONED_TIMES says.",
     )
-    unknown_columns: UnknownColumns | None = Field(
+    unknown_columns: UnknownColumnsChoice | None = Field(
         default=None,
         description="What to do with columns that the contract does not know: `freeze` or `discard`; by default as "
         "TAXI_UNKNOWN_COLUMNS says.",
@@ -52,7 +67,8 @@ class CleanConfig(ForceConfig):
     def reading(self, defaults: ReadingOptions) -> ReadingOptions:
         """Return how this run reads the file."""
         return ReadingOptions(
-            self.zoned_times or defaults.zoned_times, self.unknown_columns or defaults.unknown_columns
+            self.zoned_times.value if self.zoned_times else defaults.zoned_times,
+            self.unknown_columns.value if self.unknown_columns else defaults.unknown_columns,
         )
 
 
