@@ -86,7 +86,8 @@ def test_a_month_that_fails_a_check_is_not_published(
             patch.setattr(clean_parquet, "clean_file", lambda *args, **named: damage(original(*args, **named)))
         result = found.run("green", APRIL)
     assert not result.success
-    assert failed_checks(result) == failing
+    # The few rows of these months are fewer than TLC published, which only warns.
+    assert failed_checks(result) - {"raw_rows_are_those_published"} == failing
     assert set(materialized(result)) <= {"raw_file", "clean_parquet"}
     assert retries(result) == 0
     assert held(found) == before
