@@ -34,6 +34,8 @@ def estimate(start: str, end: str, when: str, dataset: str, as_json: bool) -> No
     """
     from taxi_assets.contract.datasets import dataset as dataset_named
 
+    # One question is answered in one thread; others would only wait for each other on a busy machine.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     name, at = dataset_named(dataset).name, parse_time(when)
     zones = [find_zone(text) for text in (start, end)]
     months, read = _lake(name)
