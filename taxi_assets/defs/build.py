@@ -10,6 +10,7 @@ from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
+from taxi_assets.defs.assets.marts import build_marts, build_marts_job, build_marts_sensor
 from taxi_assets.defs.assets.models import build_duration_model, build_duration_pairs
 from taxi_assets.defs.assets.published_file import build_published_files
 from taxi_assets.defs.assets.zones import build_zones
@@ -105,10 +106,16 @@ def build_definitions(
                 for dataset in DATASETS.values()
                 for build in (build_duration_model, build_duration_pairs)
             ),
+            *build_marts(),
             *reconciliation.assets,
             housekeeping.asset,
         ],
-        jobs=[*(build_month_job(dataset) for dataset in DATASETS.values()), reconciliation.job, housekeeping.job],
+        jobs=[
+            *(build_month_job(dataset) for dataset in DATASETS.values()),
+            build_marts_job(),
+            reconciliation.job,
+            housekeeping.job,
+        ],
         schedules=[
             *(build_month_schedule(dataset, enabled_by_default) for dataset in DATASETS.values()),
             reconciliation.schedule,
@@ -116,6 +123,7 @@ def build_definitions(
         ],
         sensors=[
             *(build_months_sensor(dataset, limits, enabled_by_default) for dataset in DATASETS.values()),
+            build_marts_sensor(enabled_by_default),
             *reconciliation.sensors,
             build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, limits.interval_seconds)),
         ],

@@ -10,6 +10,8 @@ import pytest
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.build import build_definitions
+from taxi_assets.marts.catalog import catalog
+from taxi_assets.resources.warehouse import WAREHOUSES
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
@@ -33,6 +35,10 @@ BLOCKING = {
     "bigquery_table": {"table_is_the_lake"},
     "postgres_table": {"table_is_the_lake"},
 }
+MARTS = {
+    *(("marts", w, d, m.name) for w in WAREHOUSES for d in FIRST_MONTHS for m in catalog().facts),
+    *(("marts", w, m.name) for w in WAREHOUSES for m in catalog().views),
+}
 ALL_MONTHS = [(dataset, name) for dataset in FIRST_MONTHS for name in ASSETS]
 
 # Loads what a code location loads; says which of its own lines warned, and what it need not have imported.
@@ -43,7 +49,7 @@ with warnings.catch_warnings(record=True) as caught:
     from taxi_assets.definitions import defs
     defs.get_repository_def().load_all_definitions()
 own = [f"{w.filename}:{w.lineno}: {w.message}" for w in caught if "/taxi_assets/" in w.filename]
-heavy = {"bqemulator", "duckdb", "pandas", "gcp_storage_emulator"}
+heavy = {"dbt", "bqemulator", "duckdb", "pandas", "gcp_storage_emulator"}
 heavy |= {"taxi_assets.local.stack", "taxi_assets_tests", "pytest"}
 print(len(list(defs.resolve_all_asset_specs())), sorted(heavy & set(sys.modules)), own)
 """
@@ -72,7 +78,7 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
         timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 4 * len(FIRST_MONTHS) + 2} [] []"
+    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 4 * len(FIRST_MONTHS) + 2 + len(MARTS)} [] []"
     assert "Warning" not in done.stderr
 
 
@@ -95,11 +101,13 @@ def test_every_dataset_has_its_five_assets(definitions: dg.Definitions, dataset:
     assert spec.code_version
 
 
-def test_there_is_nothing_but_the_datasets_the_zones_and_operations(definitions: dg.Definitions):
+def test_there_is_nothing_but_the_datasets_the_zones_the_marts_and_operations(definitions: dg.Definitions):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
     operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
     models = {(d, name) for d in FIRST_MONTHS for name in ("duration_model", "duration_pairs")}
-    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | {("tlc", f"{d}_file") for d in FIRST_MONTHS}
+    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | MARTS | {
+        ("tlc", f"{d}_file") for d in FIRST_MONTHS
+    }
     assert set(DATASETS) == set(FIRST_MONTHS)
 
 

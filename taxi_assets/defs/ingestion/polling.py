@@ -71,7 +71,7 @@ def is_overdue(month: date, today: date) -> bool:
 
 def digest(fingerprint: Fingerprint) -> str:
     """Return a short name of the content: the same for the same file, whatever address it came from."""
-    parts = (
+    parts: list[str | int | None] = (
         [fingerprint.etag.removeprefix("W/")] if fingerprint.etag else [fingerprint.last_modified, fingerprint.bytes]
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""The dbt project of everything derived from trips, and how it runs."""
