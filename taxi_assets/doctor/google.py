@@ -77,8 +77,8 @@ def warehouse(bq: BigQueryWarehouse) -> list[Result]:
                 Result("warning", f"The dataset {bq.project}.{bq.dataset} does not exist yet; `taxi migrate` makes it.")
             ]
         _probe_table(client, f"{bq.project}.{bq.dataset}.doctor_{uuid.uuid4().hex}")
-    text = f"{bq.project}.{bq.dataset} in {home.location}: a probe table was created, loaded, changed in a "
-    return problems or ok(text + "transaction and deleted, so billing is enabled.")
+    text = f"{bq.project}.{bq.dataset} in {home.location}: a probe table was created, loaded, changed in a transaction "
+    return problems or ok(text + ("and deleted." if bq.emulator_host else "and deleted, so billing is enabled."))
 
 
 def _probe_table(client: bigquery.Client, name: str) -> None:

@@ -99,7 +99,7 @@ def _packages() -> list[Result]:
     path = PROJECT_ROOT / "constraints.txt"
     if not path.exists():
         return [Result("unchecked", f"{path} is not there, so the packages were compared with nothing.")]
-    other = []
+    equal, other = 0, []
     pins = [match for line in path.read_text().splitlines() if (match := _PIN.match(line))]
     for pin in pins:
         try:
@@ -107,9 +107,10 @@ def _packages() -> list[Result]:
         except metadata.PackageNotFoundError:
             # An extra, or a package of another platform.
             continue
+        equal += found == pin[2]
         if found != pin[2]:
             other.append(f"{pin[1]} {found} instead of {pin[2]}")
     if other:
         more = f" and {len(other) - 5} more" if len(other) > 5 else ""
         return [Result("warning", f"Other versions than tested: {', '.join(other[:5])}{more}; run `make install`.")]
-    return ok(f"All {len(pins)} pinned packages that are installed have the tested version.")
+    return ok(f"{equal} of {len(pins)} pinned packages are installed, each in the tested version.")
