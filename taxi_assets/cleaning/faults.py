@@ -1,5 +1,6 @@
 """Why rows of a block are unreadable: for each the first column that failed, what it expects, and its value."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -75,10 +76,20 @@ class BadValue:
     def of(self, rows: NDArray[np.int64]) -> list[Fault]:
         """Return the fault of each of the rows."""
         faults = []
-        for value in texts_of(self.published, rows):
+        for text in texts_of(self.published, rows):
+            # A block whose other values are numbers was read as numbers: `1e12` is shown alike in each.
+            value = _as_number(text) if self.column.type in (INTEGER, NUMBER) else text
             expected = _expected(self.column, value, self.forms)
             faults.append(Fault(self.name, expected, shortened(value), f"{self.name} {quoted(value)} is no {expected}"))
         return faults
+
+
+def _as_number(text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.15g}" if math.isfinite(number) else text
 
 
 def _expected(column: Column, value: str, forms: Forms) -> str:
