@@ -37,7 +37,7 @@ FAULTS: dict[str, tuple[Fault, list[str], bool]] = {
     ),
     "truncated gzip": (Fault(body=NEWER.data[:2000]), ["a torn gzip", "after 2000 bytes", "TAXI_SOURCE"], False),
     "empty file": (Fault(body=b""), ["is empty", "TAXI_SOURCE"], False),
-    "other format": (Fault(body=PARQUET.data), ["a Parquet file where a gzip was expected"], False),
+    "other format": (Fault(body=PARQUET.data), ["a Parquet file where a CSV header was expected"], False),
 }
 
 
