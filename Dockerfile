@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /opt/taxi
 # Before the code, so that this layer, a minute of installing, stays while only code changes. Every
 # dependency is a wheel: no compiler is needed.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN pip --python /opt/taxi/bin/python install --only-binary=:all: -c constraints.txt '.[emulators,kubernetes,models,workers]'
+RUN pip --python /opt/taxi/bin/python install --only-binary=:all: -c constraints.txt '.[emulators,kubernetes,models,reports,workers]'
 COPY taxi_assets taxi_assets
 # Forced, because the version that the layer above installed without code has the same number.
 RUN pip --python /opt/taxi/bin/python install --no-deps --force-reinstall .

@@ -23,6 +23,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TAXI_"
 
 TLC_ZONES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zone_lookup.csv"
+TLC_ZONE_SHAPES = "https://d37ci6vzurychx.cloudfront.net/misc/taxi_zones.zip"
 TLC_SOURCE = "https://d37ci6vzurychx.cloudfront.net/trip-data/{dataset}_tripdata_{month}.parquet"
 SAMPLE = "sample"
 GOOGLE_VARIABLES = ("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
@@ -126,9 +127,9 @@ def _source(value: str) -> str:
     return value
 
 
-def _zones_source(value: str) -> str:
+def _one_source(value: str, info: ValidationInfo) -> str:
     if value != SAMPLE and not value.startswith(("https://", "http://", "file://")):
-        raise ValueError("TAXI_ZONES_SOURCE is neither `sample` nor begins with https://, http:// or file://.")
+        raise ValueError(f"{_variable(info)} is neither `sample` nor begins with https://, http:// or file://.")
     return value
 
 
@@ -201,11 +202,18 @@ class Settings(BaseSettings):
         "address with `cloud`",
         examples=[TLC_SOURCE],
     )
-    zones_source: Annotated[str, AfterValidator(_zones_source)] = Field(
+    zones_source: Annotated[str, AfterValidator(_one_source)] = Field(
         default_factory=lambda data: SAMPLE if data.get("source", SAMPLE) == SAMPLE else TLC_ZONES,
         repr=False,
         description="`sample`, or the URL of the zone lookup; TLC's own unless TAXI_SOURCE is `sample`",
         examples=[TLC_ZONES],
+    )
+    zone_shapes_source: Annotated[str, AfterValidator(_one_source)] = Field(
+        default_factory=lambda data: SAMPLE if data.get("zones_source", SAMPLE) == SAMPLE else TLC_ZONE_SHAPES,
+        repr=False,
+        description="`sample`, or the URL of the zones' packed shapefile; TLC's own unless TAXI_ZONES_SOURCE is "
+        "`sample`",
+        examples=[TLC_ZONE_SHAPES],
     )
     source_allow_private: Annotated[bool, BeforeValidator(_switch)] = Field(
         # A laptop's files may be served by itself; in the cloud a private address is more likely a trap.

@@ -16,7 +16,10 @@ TEMPLATE = PROJECT_ROOT / ".env.example"
 # A heading, and the fields under it in the order of both files.
 SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ("Where everything runs", ("env", "data_dir", "allow_emulators")),
-    ("Where the files come from", ("source", "zones_source", "source_allow_private", "sample_rows")),
+    (
+        "Where the files come from",
+        ("source", "zones_source", "zone_shapes_source", "source_allow_private", "sample_rows"),
+    ),
     ("Files that TLC did not write", ("zoned_times", "unknown_columns")),
     (
         "The cloud",

@@ -20,6 +20,8 @@ def clean_object(dataset: str, month: date) -> str:
 
 
 ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
+ZONE_SHAPES_OBJECT = "clean/zones/taxi_zones.geojson"
+ZONE_AREAS_OBJECT = "clean/zones/zone_areas.parquet"
 
 
 def rejected_object(dataset: str, month: date) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.schemas import DATE, INTEGER, NUMBER, Column, Schema
-from taxi_assets.contract.zones import ZONES_SCHEMA
+from taxi_assets.contract.zones import ZONE_AREAS_SCHEMA, ZONES_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ PAIRS_SCHEMA = Schema(
     )
 )
 ZONES_TABLE = "zones"
+ZONE_AREAS_TABLE = "zone_areas"
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
@@ -52,5 +53,6 @@ TABLES: Mapping[str, Table] = {
             for d in DATASETS.values()
         ),
         Table(ZONES_TABLE, ZONES_SCHEMA, "Taxi zones; one row a zone, for the zone ids of the trips.", False),
+        Table(ZONE_AREAS_TABLE, ZONE_AREAS_SCHEMA, "Areas and centroids of the zones; one row a zone.", False),
     )
 }

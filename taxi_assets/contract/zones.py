@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from taxi_assets.contract.rules import ZONES
-from taxi_assets.contract.schemas import INTEGER, TEXT, Column, Schema
+from taxi_assets.contract.schemas import INTEGER, NUMBER, TEXT, Column, Schema
 from taxi_assets.errors import ContractError
 
 ZONES_SCHEMA = Schema(
@@ -22,6 +22,14 @@ ZONES_SCHEMA = Schema(
         Column("borough", TEXT, "Borough, EWR for Newark Airport; NULL for 264 and 265."),
         Column("zone", TEXT, "Name of the zone; NULL for 264 and 265."),
         Column("service_zone", TEXT, "Yellow Zone, Boro Zone, Airports or EWR; NULL for 264 and 265."),
+    )
+)
+ZONE_AREAS_SCHEMA = Schema(
+    (
+        Column("location_id", INTEGER, "Number of the zone, 1 to 263.", required=True),
+        Column("area_km2", NUMBER, "Area of its shape, in square kilometres.", required=True),
+        Column("longitude", NUMBER, "Longitude of the shape's centroid, in degrees (WGS 84).", required=True),
+        Column("latitude", NUMBER, "Latitude of the shape's centroid, in degrees (WGS 84).", required=True),
     )
 )
 PUBLISHED_NAMES: Mapping[str, str] = {

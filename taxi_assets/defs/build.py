@@ -37,6 +37,9 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "source": SourceResource(
             templates=dg.EnvVar("TAXI_SOURCE") if settings.is_set("source") else settings.source,
             zones=dg.EnvVar("TAXI_ZONES_SOURCE") if settings.is_set("zones_source") else settings.zones_source,
+            zone_shapes=dg.EnvVar("TAXI_ZONE_SHAPES_SOURCE")
+            if settings.is_set("zone_shapes_source")
+            else settings.zone_shapes_source,
             allow_private=settings.source_allow_private,
             sample_rows=settings.sample_rows,
             sample=SampleFiles(),

@@ -16,6 +16,7 @@ from taxi_assets.errors import BadFileError
 
 _CHUNK = 1 << 20
 _HEAD_BYTES = 1 << 16
+_ZIP_MAGIC = b"PK\x03\x04"
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -25,7 +26,7 @@ _ADVICE = "delete it and fetch it again, or correct TAXI_SOURCE"
 
 
 def check_file(path: Path, name: str | None = None) -> str:
-    """Check that a raw file is whole. Return its format: `csv`, `csv.gz` or `parquet`.
+    """Check that a raw file is whole. Return its format: `csv`, `csv.gz`, `parquet` or `zip`.
 
     A gzip is decompressed once as a stream, which verifies its CRC and length. Servers unpack a `.csv.gz`, or send a
     `.csv` packed as Content-Encoding, so that of these two the bytes count and not the name.
@@ -52,7 +53,13 @@ def check_file(path: Path, name: str | None = None) -> str:
             return "csv.gz"
         _check_csv_header(name, head, "")
         return "csv"
-    raise BadFileError(f"{name} does not end in .csv, .csv.gz or .parquet, so its format is not known; rename it.")
+    is_zip = name.endswith(".zip")
+    if is_zip and head.startswith(_ZIP_MAGIC):
+        return "zip"
+    no_zip = "is no ZIP archive and " if is_zip else ""
+    raise BadFileError(
+        f"{name} {no_zip}does not end in .csv, .csv.gz or .parquet, so its format is not known; rename it."
+    )
 
 
 def _reject_page(name: str, head: bytes) -> None:
@@ -74,7 +81,7 @@ def _printable(text: str) -> str:
 
 def name_by_content(name: str, file_format: str) -> str:
     """Return the file's name with the ending of the format that `check_file` found."""
-    ending = next(suffix for suffix in (".csv.gz", ".csv", ".parquet") if name.endswith(suffix))
+    ending = next(suffix for suffix in (".csv.gz", ".csv", ".parquet", ".zip") if name.endswith(suffix))
     return f"{name.removesuffix(ending)}.{file_format}"
 
 

@@ -52,6 +52,9 @@ class SampleMaker(Protocol):
     def write_zones(self, folder: Path) -> Path:
         """Write the zone lookup into the folder and return its path."""
 
+    def write_zone_shapes(self, folder: Path) -> Path:
+        """Write the zones' packed shapefile into the folder and return its path."""
+
 
 class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The source of raw files, TAXI_SOURCE.
@@ -62,6 +65,7 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     templates: str = Field(repr=False, description="`sample`, or comma-separated URL templates")
     zones: str = Field(default=SAMPLE, repr=False, description="`sample`, or the URL of the zone lookup")
+    zone_shapes: str = Field(default=SAMPLE, repr=False, description="`sample`, or the URL of the zones' shapes")
     sample_rows: int | None = Field(default=None, description="rows of a sample month; its own default if unset")
     allow_private: bool = Field(default=True, description="whether addresses of private networks are allowed")
     timeout_seconds: float = Field(default=30.0, gt=0, description="to connect, and between bytes")
@@ -130,11 +134,17 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def fetch_zones(self, folder: Path) -> RawFile:
         """Put the zone lookup into the folder under its published name. Raise the same errors as `fetch`."""
         if self.zones == SAMPLE:
-            folder.mkdir(parents=True, exist_ok=True)
-            path = self._maker().write_zones(folder)
-            digest, size = file_sha256(path), path.stat().st_size
-            return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:zones", digest), digest, size, False)
+            return _made(self._maker().write_zones, "zones", folder)
         return self._download(self.zones, folder)
+
+    def fetch_zone_shapes(self, folder: Path) -> RawFile:
+        """Put the zones' packed shapefile into the folder as `taxi_zones.zip`. Raise the same errors as `fetch`."""
+        if self.zone_shapes == SAMPLE:
+            return _made(self._maker().write_zone_shapes, "zone_shapes", folder)
+        # Open-data portals have addresses without a file's name.
+        return download(
+            self.zone_shapes, folder, (), self._retry_settings(), None, self.allow_private, "taxi_zones.zip"
+        )
 
     def probe(self, dataset: str, month: date, retry: RetrySettings | None = None) -> Fingerprint:
         """Return the fingerprint of the first source that has the month, without reading the file.
@@ -181,7 +191,9 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _maker(self) -> SampleMaker:
         if self.sample is None:
-            raise SettingsError("This source makes no samples; set TAXI_SOURCE and TAXI_ZONES_SOURCE to URLs.")
+            raise SettingsError(
+                "This source makes no samples; set TAXI_SOURCE, TAXI_ZONES_SOURCE and TAXI_ZONE_SHAPES_SOURCE to URLs."
+            )
         return self.sample
 
     def _sample_fingerprint(self, dataset: str, month: date) -> Fingerprint:
@@ -210,6 +222,14 @@ class SourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if progress:
             progress(size, size)
         return RawFile(folder / name, name, replace(fingerprint, bytes=size), digest, size, False)
+
+
+def _made(write: Callable[[Path], Path], name: str, folder: Path) -> RawFile:
+    """Return what the sample maker wrote into the folder as a fetched file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = write(folder)
+    digest, size = file_sha256(path), path.stat().st_size
+    return RawFile(path, path.name, Fingerprint(f"{SAMPLE}:{name}", digest), digest, size, False)
 
 
 def _fill(template: str, dataset: str | None, month: date | None) -> str:

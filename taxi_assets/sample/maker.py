@@ -31,3 +31,9 @@ class SampleFiles:
         from taxi_assets.sample.zones import write_zone_lookup
 
         return write_zone_lookup(folder)
+
+    def write_zone_shapes(self, folder: Path) -> Path:
+        """Write the zones' packed shapefile into the folder and return its path."""
+        from taxi_assets.sample.zones import write_zone_shapes
+
+        return write_zone_shapes(folder)

@@ -1,5 +1,7 @@
 """The taxi zones as the sample source needs them: where they lie, how often trips begin there, where fees apply."""
 
+import io
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -143,4 +145,43 @@ def write_zone_lookup(folder: Path) -> Path:
     lines += [f'{zone},"Sample borough {zone % 5 + 1}","Sample zone {zone}","Boro Zone"' for zone in range(1, 264)]
     lines += ['264,"Unknown","N/A","N/A"', '265,"N/A","Outside of NYC","N/A"']
     path.write_text("\r\n".join([*lines, ""]), encoding="utf-8")
+    return path
+
+
+def write_zone_shapes(folder: Path) -> Path:
+    """Write shapes in TLC's format and projection, and return the archive's path.
+
+    A zone is all that lies nearer to its middle than to any other's, within a rectangle: plainly no real borders.
+    """
+    # Only this function needs shapes, and importing what makes them takes longer than `taxi sample`.
+    import shapefile
+    from pyproj import CRS, Transformer
+    from shapely import MultiPoint, Point, STRtree, box, voronoi_polygons
+    from shapely.geometry import mapping
+
+    plane = Transformer.from_crs("EPSG:4326", "EPSG:2263", always_xy=True)
+    points = [Point(*plane.transform(x / 1e6, y / 1e6)) for x, y in zip(*(p[1:264] for p in positions()), strict=True)]
+    frame = box(*MultiPoint(points).buffer(6_000).bounds)
+    cells = [cell.intersection(frame) for cell in voronoi_polygons(MultiPoint(points), extend_to=frame).geoms]
+    found = STRtree(cells)
+    parts = {end: io.BytesIO() for end in ("shp", "shx", "dbf")}
+    with shapefile.Writer(**parts) as writer:
+        for name, kind, size in (
+            ("OBJECTID", "N", 9),
+            ("zone", "C", 254),
+            ("LocationID", "N", 4),
+            ("borough", "C", 254),
+        ):
+            writer.field(name, kind, size)
+        for zone, point in enumerate(points, start=1):
+            writer.shape(mapping(cells[found.nearest(point)]))
+            writer.record(zone, f"Sample zone {zone}", zone, f"Sample borough {zone % 5 + 1}")
+    contents = {f"taxi_zones.{end}": content.getvalue() for end, content in parts.items()}
+    # The header's date would give other bytes each day.
+    contents["taxi_zones.dbf"] = b"\x03\x7c\x01\x01" + contents["taxi_zones.dbf"][4:]
+    contents["taxi_zones.prj"] = CRS("EPSG:2263").to_wkt("WKT1_ESRI").encode()
+    path = folder / "taxi_zones.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return path
