@@ -38,7 +38,7 @@ CALLS = {
     "taxi_assets.resources.bigquery:BigQueryWarehouse._totals": 1,
     "taxi_assets.resources.bigquery:BigQueryWarehouse._publish": 1,
     "taxi_assets.resources.postgres:PostgresWarehouse.replace_month": 1,
-    "taxi_assets.resources.postgres:_swap": 1,
+    "taxi_assets.resources.postgres_partition:_swap": 1,
     "psycopg:Copy.write": 3,
     "psycopg:Cursor.execute": 10,
     "dagster._core.storage.event_log:SqlEventLogStorage.store_event": 60,

@@ -1,6 +1,7 @@
 """Fixtures that tests share: the embedded services, started once, and a world of its own for each test in them."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -49,6 +50,11 @@ LONGEST = (
     "runtime/test_fork_server.py",
 )
 TLC = PROJECT_ROOT.parent / "shared" / "tlc"
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C in the background too: what tests start, and interrupt, would inherit a shell's ignoring of it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

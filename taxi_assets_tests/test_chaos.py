@@ -22,5 +22,5 @@ def test_every_month_is_there_exactly_once_whatever_happens(tmp_path: Path):
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, env=environ, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     rounds = [json.loads(line) for line in (tmp_path / "chaos.jsonl").read_text().splitlines()]
-    assert [entry["violations"] for entry in rounds] == [[]] * ROUNDS, done.stdout
+    assert [entry["violations"] for entry in rounds] == [[]] * ROUNDS, done.stdout + done.stderr
     assert (done.returncode, f"{ROUNDS} rounds with seed {SEED}" in done.stdout) == (0, True), done.stdout + done.stderr

@@ -29,9 +29,9 @@ JUNE = date(2020, 6, 1)
 # Each command as the `dagster` command takes it, all in one process: importing Dagster takes longer than a month.
 RUN_ALL = """
 import json, sys
-from dagster._cli import create_dagster_cli
+from dagster._cli import ENV_PREFIX, create_dagster_cli
 for arguments in json.loads(sys.argv[1]):
-    create_dagster_cli()(arguments, standalone_mode=False)
+    create_dagster_cli()(arguments, auto_envvar_prefix=ENV_PREFIX, standalone_mode=False)
 """
 
 

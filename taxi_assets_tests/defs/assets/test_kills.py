@@ -35,7 +35,7 @@ KILLS = {
         ("rejected", "lake", "bigquery"),
     ),
     "in PostgreSQL's COPY": (Point("psycopg:Copy.write", 2, after=True), TO_POSTGRES, ("rejected", "lake")),
-    "before PostgreSQL's commit": (Point(f"{POSTGRES}:_swap", after=True), TO_POSTGRES, ("rejected", "lake")),
+    "before PostgreSQL's commit": (Point(f"{POSTGRES}_partition:_swap", after=True), TO_POSTGRES, ("rejected", "lake")),
     "after PostgreSQL's commit": (
         Point(f"{POSTGRES}:PostgresWarehouse.replace_month", after=True),
         TO_POSTGRES,

@@ -187,7 +187,7 @@ def test_a_full_disk_under_postgres(published: World, monkeypatch: pytest.Monkey
         raise psycopg.errors.DiskFull("could not extend file: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(postgres_module, "_copy", full)
+        patch.setattr(postgres_module, "copy", full)
         fails(published, ["The disk of the database", "is full", "free some space"], False, "postgres_table")
     assert held(published) == before
 
