@@ -66,13 +66,13 @@ lint: install
 	@$(BIN)/mypy
 	@mkdir -p .taxi && DAGSTER_HOME="$$(mktemp -d)" VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/dg check defs
 
-# Pure code and definitions: no service is started.
+# Pure code and definitions: no service is started, and no model fitted.
 test-unit: install
-	@$(BIN)/python -m pytest $(PARALLEL) -m 'not services'
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not services and not long'
 
 # The others: `make test` is both.
 test-services: install
-	@$(BIN)/python -m pytest $(PARALLEL) -m services
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'services or long'
 
 audit: install
 	@$(BIN)/python .ci/audit.py

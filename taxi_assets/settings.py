@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -409,7 +408,8 @@ class Settings(BaseSettings):
         if len(os.fsencode(inside)) <= MAX_SOCKET_DIR_BYTES:
             return inside
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"taxi-{digest}"
+        # Not as TMPDIR says, which may differ between the shell of `taxi up` and the next one.
+        return Path("/tmp") / f"taxi-{digest}"
 
     def local_postgres_url(self, database: str, driver: str = "postgresql") -> str:
         """Return the URL of a database on the local PostgreSQL. It has no password; the socket's folder guards it."""

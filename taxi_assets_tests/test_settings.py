@@ -112,6 +112,13 @@ def test_a_sockets_path_is_short_enough(folder: str) -> None:
     assert found.socket_dir != settings(TAXI_DATA_DIR=folder + "y").socket_dir
 
 
+def test_the_socket_is_where_it_is_whatever_the_shell_s_folder_of_temporary_files(monkeypatch: pytest.MonkeyPatch):
+    folder = "/" + "x" * 120
+    before = settings(TAXI_DATA_DIR=folder).socket_dir
+    monkeypatch.setattr("tempfile.tempdir", "/elsewhere")
+    assert settings(TAXI_DATA_DIR=folder).socket_dir == before
+
+
 @pytest.mark.parametrize(("driver", "scheme"), [({}, "postgresql"), ({"driver": "pg+x"}, "pg+x")])
 def test_the_local_database(driver: dict[str, Any], scheme: str) -> None:
     found = settings(TAXI_DATA_DIR="/a folder/ü")

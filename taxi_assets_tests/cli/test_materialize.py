@@ -23,6 +23,8 @@ from taxi_assets_tests.support.http_server import Fault, serve
 from taxi_assets_tests.support.versions import version
 from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
