@@ -50,9 +50,10 @@ def convert(array: pa.Array, column: Column, forms: Forms = PLAIN) -> tuple[pa.A
         out = _time(array, forms)
     else:
         out = _number(array, column.type)
-    if out.null_count != array.null_count:
-        array = _without_null_words(array) if text is not None else _without_nan(array)
-    return out, _failed(array, out)
+    if out.null_count == array.null_count:
+        return out, None
+    # A word for no value can be a code too: payment `NA` is 5.
+    return out, _failed(_without_null_words(array) if text is not None else _without_nan(array), out)
 
 
 def _as_text(array: pa.Array) -> pa.Array | None:
@@ -184,10 +185,8 @@ def _in_calendar(times: pa.Array) -> pa.Array:
 
 
 def _failed(before: pa.Array, after: pa.Array) -> Mask | None:
-    if after.null_count == before.null_count:
-        return None
     failed: Mask = pc.and_(before.is_valid(), after.is_null()).to_numpy(zero_copy_only=False)
-    return failed
+    return failed if failed.any() else None
 
 
 def _spread(bad: Mask | None, indices: pa.Array) -> Mask | None:

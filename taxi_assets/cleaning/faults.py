@@ -1,6 +1,7 @@
 """Why rows of a block are unreadable: for each the first column that failed, what it expects, and its value."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -16,6 +17,8 @@ from taxi_assets.cleaning.wording import quoted, shortened
 from taxi_assets.contract.new_york import Mask
 from taxi_assets.contract.schemas import INTEGER, NUMBER, TEXT, TIME, Column
 
+# Fractions of a second that are 0 left out.
+_PLAIN_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.0+)?")
 _EXPECTED = {TIME: "time", INTEGER: "whole number", NUMBER: "number", TEXT: "text in UTF-8"}
 
 
@@ -77,11 +80,18 @@ class BadValue:
         """Return the fault of each of the rows."""
         faults = []
         for text in texts_of(self.published, rows):
-            # A block whose other values are numbers was read as numbers: `1e12` is shown alike in each.
-            value = _as_number(text) if self.column.type in (INTEGER, NUMBER) else text
+            value = _as_if_read(text, self.column)
             expected = _expected(self.column, value, self.forms)
             faults.append(Fault(self.name, expected, shortened(value), f"{self.name} {quoted(value)} is no {expected}"))
         return faults
+
+
+def _as_if_read(text: str, column: Column) -> str:
+    """Return the text that Arrow makes of the value: whether a block was read as values depends on its other rows."""
+    if column.type in (INTEGER, NUMBER):
+        return _as_number(text)
+    plain = _PLAIN_TIME.fullmatch(text) if column.type == TIME else None
+    return f"{plain[1]} {plain[2]}" if plain else text
 
 
 def _as_number(text: str) -> str:

@@ -71,6 +71,7 @@ def check(made: Made, ending: str) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=80 * FACTOR, deadline=None)
+@example("yellow", date(2020, 4, 1), 30, 0.3, 483, "csv")
 @given(**FILES, ending=st.sampled_from(["csv", "csv.gz"]))
 def test_a_csv_of_any_layout(dataset: str, month: date, count: int, dirt: float, seed: int, ending: str) -> None:
     random = Random(seed)
@@ -83,6 +84,8 @@ def test_a_csv_of_any_layout(dataset: str, month: date, count: int, dirt: float,
 
 
 @settings(max_examples=60 * FACTOR, deadline=None)
+@example("yellow", date(2020, 4, 1), 23, 0.3, 43924)
+@example("green", date(2020, 4, 1), 18, 0.3, 11080292)
 @given(**FILES)
 def test_a_parquet_file_of_any_types(dataset: str, month: date, count: int, dirt: float, seed: int) -> None:
     random = Random(seed)

@@ -10,6 +10,7 @@ import pytest
 
 from taxi_assets.cleaning.convert import convert
 from taxi_assets.cleaning.forms import Forms
+from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.schemas import (
     FLAG_CODES,
     INTEGER,
@@ -135,6 +136,14 @@ def test_nan_is_null(column: Column, kind: pa.DataType) -> None:
     assert converted(array, column) == [None, one, None]
     if column is not FLAG:
         assert converted(pa.concat_arrays([array, pa.array([float("inf")], kind)]), column) == [None, one, None, BAD]
+
+
+def test_a_word_for_no_value_that_is_a_code_hides_no_other_value() -> None:
+    column = DATASETS["yellow"].schema.column("payment_type")
+    values, bad = convert(pa.array(["NA", "1.5", "null"]), column)
+    assert values.to_pylist() == [5, None, None]
+    assert bad is not None
+    assert bad.tolist() == [False, True, False]
 
 
 def test_truth_values() -> None:
