@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -50,6 +51,21 @@ def test_inspect(raw: Path) -> None:
     found = json.loads(run("inspect", str(raw), "--json").stdout)
     assert {"dataset", "month", "layout", "rows", "kept", "rejected", "columns"} <= set(found)
     assert (found["rows"], found["kept"], found["rejected"]["unreadable_row"]) == (2, 1, 1)
+
+
+def test_inspect_writes_the_rejected_rows(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rejected.parquet"
+    shown = run("inspect", str(raw), "--rejected", str(out))
+    assert shown.exit_code == 0
+    [row] = pq.read_table(out).to_pylist()
+    assert (row["row_number"], row["reason"], row["original"]) == (2, "unreadable_row", "torn")
+    assert row["cause"] == "a line has 1 field and not 3"
+    assert f"1 row: {row['cause']}" in shown.stdout
+
+    refused = run("inspect", str(raw), "--rejected", str(tmp_path / "none" / "x.parquet"))
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("taxi: ")
+    assert refused.stderr.count("\n") == 1
 
 
 def test_inspect_with_options(raw: Path) -> None:
