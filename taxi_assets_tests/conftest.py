@@ -48,6 +48,7 @@ LONGEST = (
     "deployment",
     "local/test_stack.py",
     "ui",
+    "defs/assets/test_files_of_others.py",
     "defs/assets/test_kills.py",
     "runtime/test_fork_server.py",
 )

@@ -1,4 +1,4 @@
-"""Files of trips as people have them, under ../shared/wild, and the heads of TLC's own, through all five assets."""
+"""Files of trips as people have them, under ../shared/wild, and TLC's own, under ../shared/tlc, through all assets."""
 
 from pathlib import Path
 
@@ -16,7 +16,8 @@ has_wild_files = pytest.mark.skipif(not WILD.is_dir(), reason=f"{WILD} is not th
 STOPPED = "yellow_2017.socrata-id-column.csv"
 # Five of its nine rows are of other months.
 MOSTLY_OF_OTHER_MONTHS = "yellow_tripdata_2019-01"
-HEADS = sorted(TLC.glob("heads/*")) or [Path("none")]
+# The packed months are in test_months.py.
+FILES = [path for path in sorted(TLC.glob("[hst]*/*_tripdata_*")) if path.suffix != ".gz"] or [Path("none")]
 
 
 def run(world: World, path: Path, month: str, **config: str) -> dg.ExecuteInProcessResult:
@@ -76,9 +77,9 @@ def test_unknown_columns_are_left_out_when_the_run_discards_them(world: World) -
     assert clean["discarded_columns"].value == ["duration_min", "prediction"]
 
 
-@pytest.mark.parametrize("path", HEADS, ids=lambda path: path.stem)
-def test_the_head_of_each_of_tlc_s_layouts_arrives_whole(world: World, tlc: Path, path: Path) -> None:
-    dataset, month = path.stem.split("_tripdata_")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_each_of_tlc_s_files_arrives_whole(world: World, tlc: Path, path: Path) -> None:
+    dataset, month = path.name.split(".")[0].split("_tripdata_")
     result = run(world, path, month)
     if path.stem == MOSTLY_OF_OTHER_MONTHS:
         [check] = [check for check in result.get_asset_check_evaluations() if not check.passed and check.blocking]
