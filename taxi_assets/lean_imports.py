@@ -7,30 +7,16 @@ imported first.
 
 import importlib
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from types import ModuleType
 
-
-class _HidePandas(MetaPathFinder):
-    """Let an import of pandas fail as if it were not installed."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
-        """Raise for pandas; leave any other module to those that come after."""
-        if name == "pandas":
-            raise ModuleNotFoundError("No module named 'pandas'", name=name)
+from taxi_assets.hide_pandas import without_pandas
 
 
 def load() -> None:
     """Import what looks for pandas, while it finds none."""
-    hide = _HidePandas()
-    sys.meta_path.insert(0, hide)
-    try:
+    with without_pandas():
         importlib.import_module("google.cloud.bigquery")
         # pyarrow looks for pandas at its first array, once.
         importlib.import_module("pyarrow").array([None])
-    finally:
-        sys.meta_path.remove(hide)
 
 
 if "pandas" not in sys.modules:

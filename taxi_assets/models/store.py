@@ -20,6 +20,7 @@ from taxi_assets.models.backtest import DurationModel
 from taxi_assets.models.features import FEATURE_VERSION
 from taxi_assets.models.fit import Fitted, Tuning
 from taxi_assets.models.history import History
+from taxi_assets.models.quick_skops import skops_io
 from taxi_assets.months import month_text, parse_month
 
 # What skops does not trust by itself and these models are made of.
@@ -47,8 +48,6 @@ def model_months(dataset: str, names: Iterable[str]) -> list[date]:
 
 def to_bytes(model: DurationModel, dataset: str) -> bytes:
     """Return the content of the model's file."""
-    from skops.io import dumps
-
     fitted = model.fitted
     content = {
         "dataset": dataset,
@@ -63,7 +62,7 @@ def to_bytes(model: DurationModel, dataset: str) -> bytes:
             "pair_trips": fitted.history.pair_trips,
         },
     }
-    return bytes(dumps(content))
+    return bytes(skops_io().dumps(content))
 
 
 def file_facts(content: bytes) -> dict[str, str | int]:
@@ -135,11 +134,10 @@ def _check_versions(card: Card, what: str, again: str) -> None:
 
 
 def _content(content: bytes, dataset: str, month: date, what: str, again: str) -> tuple[Fitted, Tuning]:
-    from skops.io import get_untrusted_types, loads
-
+    skops = skops_io()
     try:
-        foreign = set(get_untrusted_types(data=content)) - TRUSTED
-        found = None if foreign else loads(content, trusted=sorted(TRUSTED))
+        foreign = set(skops.get_untrusted_types(data=content)) - TRUSTED
+        found = None if foreign else skops.loads(content, trusted=sorted(TRUSTED))
     # skops raises whatever its zip, JSON and array readers do.
     except Exception as error:
         raise ServiceError(f"{what} cannot be read ({type(error).__name__}); {again}.") from error
