@@ -24,6 +24,16 @@ ZONE_SHAPES_OBJECT = "clean/zones/taxi_zones.geojson"
 ZONE_AREAS_OBJECT = "clean/zones/zone_areas.parquet"
 
 
+REPORTS_PREFIX = "reports/"
+OVERVIEW_OBJECT = "reports/index.html"
+PARTS_PREFIX = "reports/parts/"
+
+
+def report_object(dataset: str, month: date) -> str:
+    """Return the object of a month's page."""
+    return f"{REPORTS_PREFIX}{dataset}/{month_text(month)}.html"
+
+
 def rejected_object(dataset: str, month: date) -> str:
     """Return the object of a month's rejected rows."""
     return f"rejected/{dataset}/{dataset}_rejected_{month_text(month)}.parquet"

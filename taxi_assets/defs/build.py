@@ -13,6 +13,7 @@ from taxi_assets.defs.assets import build_assets
 from taxi_assets.defs.assets.marts import build_marts, build_marts_job, build_marts_sensor
 from taxi_assets.defs.assets.models import build_duration_model, build_duration_pairs
 from taxi_assets.defs.assets.published_file import build_published_files
+from taxi_assets.defs.assets.reports import build_month_report, build_overview, build_reports_sensor
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.defs.ingestion.polling import POLLING_LIMITS, PollingLimits
 from taxi_assets.defs.ingestion.sensors import build_months_sensor
@@ -110,6 +111,8 @@ def build_definitions(
                 for build in (build_duration_model, build_duration_pairs)
             ),
             *build_marts(),
+            *(build_month_report(dataset) for dataset in DATASETS.values()),
+            build_overview(),
             *reconciliation.assets,
             housekeeping.asset,
         ],
@@ -128,6 +131,7 @@ def build_definitions(
             *(build_months_sensor(dataset, limits, enabled_by_default) for dataset in DATASETS.values()),
             # Off everywhere, until both warehouses were compared with an independent count for every dataset.
             build_marts_sensor(enabled_by_default=False),
+            build_reports_sensor(enabled_by_default),
             *reconciliation.sensors,
             build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, limits.interval_seconds)),
         ],

@@ -117,11 +117,11 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             for blob in self._bucket.list_blobs(prefix=prefix, retry=RETRY, timeout=TIMEOUT):
                 yield _described(blob)
 
-    def put(self, path: Path, name: str, metadata: Mapping[str, str]) -> LakeObject:
+    def put(self, path: Path, name: str, metadata: Mapping[str, str], cache_control: str | None = None) -> LakeObject:
         """Upload a file and verify its checksum in the bucket.
 
         An object that already holds the same bytes is not sent again. Uploading is atomic: readers see the old object
-        or the new one.
+        or the new one. `cache_control` is what a web server of the bucket sends with it.
 
         Raises:
             ServiceUnavailableError: The bucket reports another checksum than that of the file.
@@ -140,6 +140,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             # The upload's response describes what was stored, even if another run overwrites it at once.
             blob = self._bucket.blob(name, chunk_size=UPLOAD_CHUNK)
             blob.metadata = dict(metadata)
+            blob.cache_control = cache_control
             blob.upload_from_filename(path, checksum="crc32c", retry=RETRY, timeout=TIMEOUT)
         _check(blob, crc32c)
         return _described(blob)
