@@ -50,7 +50,7 @@ def to_html(content: PageContent) -> str:
         for picture in pictures
         for number, panel in enumerate(picture.panels)
     ]
-    return _template().render(
+    html: str = _template().render(
         page=content,
         policy=POLICY,
         css=_text("page.css") + _palette(),
@@ -60,6 +60,7 @@ def to_html(content: PageContent) -> str:
         shared={name: _json(rows) for name, rows in content.shared.items()} if pictures else {},
         answers=_json(dict(content.digests)),
     )
+    return html
 
 
 def _palette() -> str:

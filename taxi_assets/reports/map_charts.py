@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from taxi_assets.reports import style
-from taxi_assets.reports.picture import Absent, Choice, Context, Panel, Picture, data, table
+from taxi_assets.reports.picture import Absent, AltairChart, Choice, Context, Panel, Picture, data, table
 from taxi_assets.reports.questions import Rows
 from taxi_assets.reports.time_charts import step_color
 
@@ -35,7 +35,7 @@ def zones(pickups: Rows, flows: Rows, of: Context) -> Picture | Absent:
         views["Dropoffs"] = dict(ends)
     panels, remarks = [], []
     for name, found in views.items():
-        here = {zone: trips for zone, trips in found.items() if zone not in NO_PLACE and trips}
+        here = {zone: trips for zone, trips in found.items() if zone is not None and zone not in NO_PLACE and trips}
         if here:
             panels.append(Panel(_counts_map(here, of, "trips"), name, 430))
             remarks.append(_left_out(name, found))
@@ -83,7 +83,7 @@ def _left_out(name: str, found: Mapping[int | None, float]) -> str:
     return f"{name}: not on the map are {', '.join(texts)}" if texts else f"{name}: all are on the map"
 
 
-def _counts_map(values: Mapping[int, float], of: Context, unit: str) -> alt.LayerChart:
+def _counts_map(values: Mapping[int, float], of: Context, unit: str) -> AltairChart:
     """Return a map of counts, which a few zones have hundreds of times as many of as most."""
     bounds = style.log_steps(list(values.values()))
     labels = style.step_labels(bounds, max(values.values()))
@@ -94,7 +94,7 @@ def _counts_map(values: Mapping[int, float], of: Context, unit: str) -> alt.Laye
 
 def _map(
     rows: Sequence[Mapping[str, Any]], of: Context, color: alt.Color, tips: Sequence[Any], known: set[int]
-) -> alt.LayerChart:
+) -> AltairChart:
     """Return a map that fills the zones of the rows; the others are hatched."""
     found = alt.LookupData(data=data(rows), key="id", fields=["value", "step"])
     base = alt.Chart(alt.NamedData(name="zones"))
@@ -107,7 +107,7 @@ def _map(
     return alt.layer(*_ground(of, known), filled).project("mercator")
 
 
-def _ground(of: Context, known: set[int]) -> list[alt.Chart]:
+def _ground(of: Context, known: set[int]) -> list[AltairChart]:
     """Return the zones without data, their outlines and the hatches within them."""
     outline = alt.Chart(alt.NamedData(name="zones")).mark_geoshape(
         fill=style.PAPER, stroke=style.HATCH, strokeWidth=0.4
@@ -116,7 +116,7 @@ def _ground(of: Context, known: set[int]) -> list[alt.Chart]:
     if not lines:
         return [outline]
     hatched = alt.Chart(
-        alt.Data(values=[{"type": "Feature", "geometry": {"type": "MultiLineString", "coordinates": lines}}])
+        alt.InlineData(values=[{"type": "Feature", "geometry": {"type": "MultiLineString", "coordinates": lines}}])
     )
     return [outline, hatched.mark_geoshape(filled=False, stroke=style.HATCH, strokeWidth=0.5)]
 
@@ -266,7 +266,7 @@ def travel(rows: Rows, of: Context) -> Picture | Absent:
     )
 
 
-def _travel_map(measure: str, start: int, part: str) -> alt.LayerChart:
+def _travel_map(measure: str, start: int, part: str) -> AltairChart:
     chosen = [alt.param(name="start", value=start), alt.param(name="part", value=part)]
     ground = alt.Chart(alt.NamedData(name="zones")).mark_geoshape(fill=style.PAPER, stroke=style.HATCH, strokeWidth=0.4)
     shape = alt.LookupData(data=alt.NamedData(name="zones"), key="id", fields=["type", "geometry", "properties"])

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from taxi_assets.reports import style
-from taxi_assets.reports.picture import Absent, Context, Panel, Picture, data, service_scales, table
+from taxi_assets.reports.picture import Absent, AltairChart, Context, Panel, Picture, data, service_scales, table
 from taxi_assets.reports.questions import CHARGE_BEGINS, Rows
 
 START = CHARGE_BEGINS.isoformat()
@@ -99,7 +99,7 @@ def _period_scales(periods: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
     )
 
 
-def _hours_chart(hours: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
+def _hours_chart(hours: Sequence[Mapping[str, Any]]) -> AltairChart:
     colors, dashes = _period_scales([h["period"] for h in hours])
     base = alt.Chart(data(hours)).encode(
         x=alt.X(
@@ -122,12 +122,14 @@ def _hours_chart(hours: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     )
 
 
-def _months_chart(rows: Rows) -> alt.LayerChart:
+def _months_chart(rows: Rows) -> AltairChart:
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for row in rows:
         sums[row["source_month"]][0] += row["miles"]
         sums[row["source_month"]][1] += row["seconds"]
-    points = [{"month": m, "mph": round(3600 * miles / s, 2)} for m, (miles, s) in sorted(sums.items())]
+    points: list[dict[str, Any]] = [
+        {"month": m, "mph": round(3600 * miles / s, 2)} for m, (miles, s) in sorted(sums.items())
+    ]
     line = (
         alt.Chart(data(points))
         .mark_line(color=style.INK, strokeWidth=2, point={"color": style.INK, "size": 22})
@@ -183,7 +185,7 @@ def cost(rows: Rows, of: Context) -> Picture | Absent:
     )
 
 
-def _bars(bars: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
+def _bars(bars: Sequence[Mapping[str, Any]]) -> AltairChart:
     names = [words for _, words in COST_PARTS]
     base = alt.Chart(data(bars))
     stacked = base.mark_bar(stroke=style.HATCH, strokeWidth=0.8, width={"band": 0.7}).encode(

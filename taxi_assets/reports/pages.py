@@ -230,7 +230,7 @@ def _loaded(answers: Answers) -> dict[str, list[date]]:
 
 def _links(loaded: Mapping[str, Sequence[date]], facts: Facts) -> list[tuple[str, Sequence[tuple[str, str | None]]]]:
     """Return each dataset's months with the addresses of their pages, None where there is no page yet."""
-    links = []
+    links: list[tuple[str, Sequence[tuple[str, str | None]]]] = []
     for name in DATASETS:
         have = set(facts.pages.get(name, ()))
         months = sorted(set(loaded.get(name, ())) | have)

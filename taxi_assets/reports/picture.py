@@ -9,7 +9,9 @@ import altair as alt
 from taxi_assets.reports import style
 from taxi_assets.reports.questions import Scope
 
-# Panels that stand beside each other shrink to this on a narrow page.
+# Altair's functions are annotated with unions that their results do not have.
+AltairChart = Any
+# A table's usual length.
 TABLE_ROWS = 24
 
 
@@ -45,7 +47,7 @@ class Context:
 class Panel:
     """One view of a chart; a page gives it the width that there is."""
 
-    chart: alt.Chart | alt.LayerChart
+    chart: AltairChart
     title: str = ""
     height: int = 260
 
@@ -107,7 +109,7 @@ def _text(value: Any) -> str:
 
 def data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Return rows as the data of a chart."""
-    return alt.Data(values=[dict(row) for row in rows])
+    return alt.InlineData(values=[dict(row) for row in rows])
 
 
 def service_scales(services: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:

@@ -92,7 +92,8 @@ def queries(scope: Scope) -> dict[str, str]:
         "travel": _travel(scope),
         "speed": _speed(scope),
         "cost": f"SELECT {_cost_time(scope)} AS time, company, SUM(net_trips) AS net_trips, "
-        f"SUM(sum_fare_usd) AS fare_usd, {fees} AS fees_usd, COALESCE(SUM(sum_tolls_usd), 0) AS tolls_usd, COALESCE(SUM(sum_tip_usd), 0) AS tips_usd "
+        f"SUM(sum_fare_usd) AS fare_usd, {fees} AS fees_usd, "
+        "COALESCE(SUM(sum_tolls_usd), 0) AS tolls_usd, COALESCE(SUM(sum_tip_usd), 0) AS tips_usd "
         f"FROM {{fct_zone_hour}} WHERE {scope.recent} AND dataset <> 'fhv' GROUP BY 1, 2 ORDER BY 2, 1",
         "driver_pay": f"SELECT {scope.grain}, company, SUM(trips) AS trips, SUM(sum_driver_pay_usd) AS pay_usd, "
         f"SUM(sum_fare_where_paid_usd) AS fare_usd FROM {{fct_zone_hour}} WHERE {scope.where} AND dataset = 'fhvhv' "

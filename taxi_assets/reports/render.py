@@ -26,7 +26,7 @@ Shared = Mapping[str, Sequence[Mapping[str, Any]]]
 def library() -> str:
     """Return the script that draws charts: Vega-Embed and what it needs."""
     # Within a page, nothing may look like the end of its script.
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 
 def themed(text: str) -> str:
@@ -68,7 +68,7 @@ def png(picture: Picture, shared: Shared) -> bytes:
     raise AssertionError(f"{picture.name} is larger than {MAX_PNG_BYTES} bytes at a scale of {_SCALES[-1]}")
 
 
-def _specification(chart: Any, shared: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _specification(chart: Any, shared: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = chart.to_dict()
     return spec | {"config": style.config() | config, "datasets": spec.get("datasets", {}) | dict(shared)}
 

@@ -9,7 +9,16 @@ from typing import Any
 import altair as alt
 
 from taxi_assets.reports import style
-from taxi_assets.reports.picture import Absent, Context, Panel, Picture, data, service_scales, spread, table
+from taxi_assets.reports.picture import (
+    Absent,
+    Context,
+    Panel,
+    Picture,
+    data,
+    service_scales,
+    spread,
+    table,
+)
 from taxi_assets.reports.questions import Rows
 
 # Above this ratio of the largest service to the smallest, the axis is logarithmic.
@@ -38,7 +47,7 @@ def trips_day(rows: Rows, of: Context) -> Picture | Absent:
         return Absent("trips_day", title, "there are no trips.")
     by_service = _by(rows, "company", "pickup_date", "trips")
     smooth = of.scope.month is None
-    points = []
+    points: list[dict[str, Any]] = []
     for service, days in by_service.items():
         line = seven_day_means(days) if smooth else _runs(days)
         points += [
@@ -273,7 +282,7 @@ def quality(rows: Rows, of: Context) -> Picture | Absent:
         "quality",
         title,
         of.subtitle(
-            "Unit: share of a month's rows. Rejected rows are in no other chart; all others are kept and only counted here",
+            "Unit: share of a month's rows. Rejected rows are in no other chart; all others are kept, and counted here",
         ),
         "Heat map of months by reason. Highest shares: "
         + "; ".join(f"{c['reason']} {c['text']} in {c['month']} ({style.DATASETS[c['dataset']]})" for c in worst[:3])

@@ -78,7 +78,7 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
         timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 4 * len(FIRST_MONTHS) + 2 + len(MARTS)} [] []"
+    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 5 * len(FIRST_MONTHS) + 3 + len(MARTS)} [] []"
     assert "Warning" not in done.stderr
 
 
@@ -101,11 +101,12 @@ def test_every_dataset_has_its_five_assets(definitions: dg.Definitions, dataset:
     assert spec.code_version
 
 
-def test_there_is_nothing_but_the_datasets_the_zones_the_marts_and_operations(definitions: dg.Definitions):
+def test_there_is_nothing_but_the_datasets_the_zones_the_marts_the_reports_and_operations(definitions: dg.Definitions):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
     operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
     models = {(d, name) for d in FIRST_MONTHS for name in ("duration_model", "duration_pairs")}
-    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | MARTS | {
+    reports = {("reports", "overview"), *((d, "month_report") for d in FIRST_MONTHS)}
+    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | reports | MARTS | {
         ("tlc", f"{d}_file") for d in FIRST_MONTHS
     }
     assert set(DATASETS) == set(FIRST_MONTHS)
