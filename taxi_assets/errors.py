@@ -3,6 +3,9 @@
 Anything else that is raised is a defect of this project and keeps its traceback.
 """
 
+# How the errors of settings, networks and rights end: the command looks for all such causes at once.
+DOCTOR = "`taxi doctor` checks this."
+
 
 class TaxiError(Exception):
     """Base of all errors meant for people; `retryable` is whether waiting may help."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from taxi_assets.errors import TaxiError
+from taxi_assets.errors import DOCTOR, TaxiError
 
 SECONDS = 20.0
 Status = Literal["ok", "warning", "failed", "unchecked"]
@@ -75,7 +75,7 @@ def _guarded(check: Check) -> list[Result]:
     try:
         return check.find()
     except TaxiError as error:
-        return [Result("failed", str(error))]
+        return [Result("failed", str(error).removesuffix(f" {DOCTOR}"))]
     except Exception as error:
         # Whatever a machine answers: the other checks go on, and this one is named.
         first = (str(error).strip().splitlines() or ["no reason given"])[0]

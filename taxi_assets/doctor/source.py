@@ -1,18 +1,20 @@
 """Checks of the source: names, a proxy, one month."""
 
 import socket
+from contextlib import suppress
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.doctor.check import Check, Result, ok
 from taxi_assets.download.retries import RetrySettings
 from taxi_assets.errors import NotPublishedError
 from taxi_assets.months import month_text
 from taxi_assets.resources.source import SourceResource
 
-# Published by every mirror there is.
+# Of all datasets, and published by every mirror there is.
 MONTH = date(2020, 4, 1)
 
 
@@ -22,19 +24,18 @@ def checks(resources: dict[str, Any]) -> list[Check]:
 
 
 def source(found: SourceResource) -> list[Result]:
-    """Resolve the hosts, then request the headers of one month."""
+    """Resolve the hosts, then request the headers of one month, of whichever dataset the source has."""
     if found.is_sample:
         return ok(f"{found.describe()}.")
     results = []
     for url in found.urls("green", MONTH):
         results += _host(url)
-    try:
-        # TAXI_SOURCE may be of one dataset.
-        found.probe("green", MONTH, RetrySettings(5.0, 1, 0.0, 0.0))
-    except NotPublishedError as error:
-        text = f"It answers, but has no green {month_text(MONTH)}: {error}"
-        return [*results, Result("warning", text + " Look at TAXI_SOURCE if it should.")]
-    return [*results, *ok(f"{found.describe()}: it has green {month_text(MONTH)}.")]
+    for dataset in DATASETS:
+        with suppress(NotPublishedError):
+            found.probe(dataset, MONTH, RetrySettings(5.0, 1, 0.0, 0.0))
+            return [*results, *ok(f"{found.describe()}: it has {dataset} {month_text(MONTH)}.")]
+    text = f"{found.describe()}: it answers, but has {month_text(MONTH)} of no dataset."
+    return [*results, Result("warning", f"{text} Look at TAXI_SOURCE if it should.")]
 
 
 def _host(url: str) -> list[Result]:

@@ -16,7 +16,7 @@ from taxi_assets import __version__
 from taxi_assets.download.address_guard import BlockedRequestError, GuardedSession
 from taxi_assets.download.fingerprint import Fingerprint, redact
 from taxi_assets.download.retries import TransientError, parse_retry_after
-from taxi_assets.errors import NotPublishedError, SourceError
+from taxi_assets.errors import DOCTOR, NotPublishedError, SourceError
 
 MAX_REDIRECTS = 5
 _PAGES = ("text/html", "text/xml", "application/xml", "application/json")
@@ -76,7 +76,7 @@ def _convert(error: Exception, shown: str, timeout: float) -> Exception:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return SourceError(
             f"{shown} shows a certificate that this machine does not trust; check the address in TAXI_SOURCE, "
-            "the clock, and REQUESTS_CA_BUNDLE where a proxy inspects traffic."
+            f"the clock, and REQUESTS_CA_BUNDLE where a proxy inspects traffic. {DOCTOR}"
         )
     return TransientError(failure_reason(error, timeout))
 
@@ -126,7 +126,8 @@ def raise_for_status(response: requests.Response, shown: str) -> NoReturn:
     if status in (408, 425, 429) or (status >= 500 and status not in (501, 505)):
         raise TransientError(f"it answered HTTP {status}", parse_retry_after(response.headers.get("Retry-After", "")))
     raise SourceError(
-        f"{shown} answered HTTP {status} where 200 was expected; check the address and the access in TAXI_SOURCE."
+        f"{shown} answered HTTP {status} where 200 was expected; check the address and the access in TAXI_SOURCE. "
+        f"{DOCTOR}"
     )
 
 

@@ -10,7 +10,7 @@ import tenacity
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from taxi_assets.errors import SourceUnavailableError
+from taxi_assets.errors import DOCTOR, SourceUnavailableError
 
 MAX_DELAY_SECONDS = 60.0
 
@@ -60,7 +60,7 @@ def with_retries(shown: str, retry: RetrySettings, attempt: Callable[[], T]) -> 
         times = "once" if retry.attempts == 1 else f"{retry.attempts} times"
         raise SourceUnavailableError(
             f"{shown} did not deliver: {_fault(state).reason} (tried {times} in "
-            f"{state.seconds_since_start or 0:.0f} s); run it again later, or add a mirror to TAXI_SOURCE."
+            f"{state.seconds_since_start or 0:.0f} s); run it again later, or add a mirror to TAXI_SOURCE. {DOCTOR}"
         )
 
     retrying = tenacity.Retrying(

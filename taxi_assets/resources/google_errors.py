@@ -11,7 +11,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 from google.cloud.storage.exceptions import DataCorruption
 
-from taxi_assets.errors import ServiceError, ServiceUnavailableError
+from taxi_assets.errors import DOCTOR, ServiceError, ServiceUnavailableError
 
 # How long a call is retried while the service is unavailable; Google's own default is ten minutes.
 PATIENCE_SECONDS = 30.0
@@ -122,7 +122,7 @@ def _refusal(what: str, error: exceptions.GoogleAPICallError, otherwise: str) ->
         )
     return ServiceError(
         f"Google refuses access to {what} (HTTP {error.code}{reason and f', {reason}'}: '{sentence}'); "
-        f"{_advice(error) or otherwise}."
+        f"{_advice(error) or otherwise}. {DOCTOR}"
     )
 
 
@@ -139,15 +139,16 @@ def google_errors(what: str, emulator_host: str | None, missing: str) -> Iterato
     except (DefaultCredentialsError, RefreshError) as error:
         raise ServiceError(
             f"No usable Google credentials for {what}; run `gcloud auth application-default login`, or set "
-            "GOOGLE_APPLICATION_CREDENTIALS to the path of a service account's key file."
+            f"GOOGLE_APPLICATION_CREDENTIALS to the path of a service account's key file. {DOCTOR}"
         ) from error
     except exceptions.NotFound as error:
-        raise ServiceError(missing) from error
+        raise ServiceError(f"{missing} {DOCTOR}") from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise _refusal(what, error, f"resolve what Google names, or {_ROLES}") from error
     except _GONE as error:
         hint = f"it should be at {emulator_host}, is `taxi up` running?" if emulator_host else "try again later."
-        raise ServiceUnavailableError(f"{what} does not answer ({type(error).__name__}); {hint}") from error
+        name = type(error).__name__
+        raise ServiceUnavailableError(f"{what} does not answer ({name}); {hint} {DOCTOR}") from error
     except exceptions.BadRequest as error:
         if CONCURRENT in str(error):
             raise ServiceUnavailableError(

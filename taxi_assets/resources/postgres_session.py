@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from taxi_assets.errors import ServiceError, ServiceUnavailableError
+from taxi_assets.errors import DOCTOR, ServiceError, ServiceUnavailableError
 
 APPLICATION = "taxi_assets"
 # Readers queue behind a lock that waits, so each attempt is short; publishing takes at most two locks.
@@ -69,14 +69,15 @@ def sentences(name: str) -> Iterator[None]:
     except errors.ReadOnlySqlTransaction as error:
         raise ServiceUnavailableError(
             f"{name[0].upper()}{name[1:]} is read-only, as a replica or a server after a failover is; let "
-            "TAXI_POSTGRES_URL name the primary, or set default_transaction_read_only to off, and run it again."
+            "TAXI_POSTGRES_URL name the primary, or set default_transaction_read_only to off, and run it again. "
+            f"{DOCTOR}"
         ) from error
     except (errors.QueryCanceled, errors.AdminShutdown, errors.IdleInTransactionSessionTimeout) as error:
         raise ServiceUnavailableError(
             f"{name[0].upper()}{name[1:]} ended the session or its statement ({first_line(error)}); run it again."
         ) from error
     except (errors.InsufficientPrivilege, errors.InvalidCatalogName) as error:
-        raise ServiceError(f"PostgreSQL refuses {name}: {first_line(error)}.") from error
+        raise ServiceError(f"PostgreSQL refuses {name}: {first_line(error)}. {DOCTOR}") from error
     except _OF_OTHERS as error:
         raise ServiceError(_of_others(error)) from error
     except psycopg.OperationalError as error:
@@ -86,9 +87,9 @@ def sentences(name: str) -> Iterator[None]:
 def _unreachable(error: psycopg.OperationalError, name: str) -> ServiceError | ServiceUnavailableError:
     text = first_line(error)
     if "does not exist" in text or "authentication failed" in text:
-        return ServiceError(f"PostgreSQL refuses {name}: {text}; check TAXI_POSTGRES_URL.")
+        return ServiceError(f"PostgreSQL refuses {name}: {text}; check TAXI_POSTGRES_URL. {DOCTOR}")
     return ServiceUnavailableError(
-        f"PostgreSQL does not answer at {name}: {text}; for the local one, is `taxi up` running?"
+        f"PostgreSQL does not answer at {name}: {text}; for the local one, is `taxi up` running? {DOCTOR}"
     )
 
 
@@ -152,7 +153,7 @@ def check_encoding(connection: psycopg.Connection) -> None:
     if encoding != "UTF8":
         raise ServiceError(
             f"The database {connection.info.dbname} has the encoding {encoding}, which cannot hold every text of the "
-            "trips; create one with ENCODING 'UTF8' TEMPLATE template0, and let TAXI_POSTGRES_URL name it."
+            f"trips; create one with ENCODING 'UTF8' TEMPLATE template0, and let TAXI_POSTGRES_URL name it. {DOCTOR}"
         )
 
 
