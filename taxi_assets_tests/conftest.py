@@ -39,8 +39,8 @@ if os.environ.get("CI"):
 
 TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")
-# Folders of tests that start nothing, but fit models, which takes its time.
-FITS = ("models",)
+# Folders of tests that start nothing, but fit models or draw pages, which takes its time.
+TAKE_LONG = ("models", "reports")
 # Fixtures that start a stack of their own.
 STACKS = ("deployment", "ui")
 LONGEST = (
@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if uses_services(item):
             item.add_marker(pytest.mark.services)
-        elif item.path.parent.name in FITS:
+        elif item.path.parent.name in TAKE_LONG:
             item.add_marker(pytest.mark.long)
         item.add_marker(pytest.mark.xdist_group(group(item)))
     items.sort(key=lambda item: (rank(item), not uses_services(item)))

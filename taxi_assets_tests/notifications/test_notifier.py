@@ -86,7 +86,7 @@ def test_a_mail_server_that_refuses_is_said_without_its_address(mail: MailServer
     mail.refusals = 1
     assert failure(Notifier(smtp_url=mail.url, email="a@b"), "email") == "The mail server answered 451 to the message."
     wrong = mail.url.replace("user:s3cret", "user:s3cret2")
-    assert failure(Notifier(smtp_url=wrong, email="a@b"), "email").startswith("The mail server ")
+    assert "535" in failure(Notifier(smtp_url=wrong, email="a@b"), "email")
     closed = Notifier(smtp_url="smtp://user:s3cret@127.0.0.1:1", email="a@b")
     assert "did not take the message (ConnectionRefusedError)" in failure(closed, "email")
 

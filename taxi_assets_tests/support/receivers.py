@@ -63,7 +63,8 @@ class MailServer:
 
     @staticmethod
     def _login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"user", b"s3cret"))
+        # Not handled: the server is to answer a wrong password itself.
+        return AuthResult(success=(data.login, data.password) == (b"user", b"s3cret"), handled=False)
 
     # aiosmtpd calls its hooks by the SMTP command.
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
