@@ -1,17 +1,19 @@
-"""What `taxi demo` does: a few months through all five assets, a line a step, and a table at the end."""
+"""What `taxi demo` does: a few months through all five assets, a line a step, a table, and a page of charts."""
 
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 
 from taxi_assets.cli.month_runs import results_table, run_month
 from taxi_assets.cli.progress import progress
+from taxi_assets.cli.report import write_site
 from taxi_assets.contract.datasets import Dataset, dataset
 from taxi_assets.defs.build import build_definitions
 from taxi_assets.download.fingerprint import redact
-from taxi_assets.errors import ServiceError
+from taxi_assets.errors import ServiceError, TaxiError
 from taxi_assets.local.environment import environment
 from taxi_assets.local.stack import AlreadyRunningError, Stack
 from taxi_assets.months import month_text
@@ -40,16 +42,19 @@ def run_demo(settings: Settings, datasets: Sequence[str], months: Sequence[date]
         stack.start()
     except AlreadyRunningError:
         log("Using the services that `taxi up` has running.")
-        _run(chosen, months, log)
-        return
-    try:
-        _run(chosen, months, log)
-    finally:
-        stack.stop()
-        log("Stopped the services; the data stays. `taxi up` starts them again, with Dagster's UI.")
+        address = _run(chosen, months, log)
+    else:
+        try:
+            address = _run(chosen, months, log)
+        finally:
+            stack.stop()
+            log("Stopped the services; the data stays. `taxi up` starts them again, with Dagster's UI.")
+    if address is not None:
+        log(f"The charts of what is loaded: {address.as_uri()}")
 
 
-def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str], None]) -> None:
+def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str], None]) -> Path | None:
+    """Load the months and draw them; return the path of the overview, None if it could not be drawn."""
     settings = Settings.from_environment()
     definitions = build_definitions(settings)
     log("Source: " + (SAMPLE_SOURCE if settings.source == "sample" else redact(settings.source)))
@@ -61,3 +66,9 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str
                 if runs[-1].failure is not None:
                     raise ServiceError(f"{runs[-1].title} failed at {runs[-1].failure}")
     log("\n" + results_table(settings, runs) + "\n")
+    try:
+        return write_site(settings, None, log)
+    except TaxiError as error:
+        # The months are loaded; charts are an extra.
+        log(f"No charts: {error}")
+        return None

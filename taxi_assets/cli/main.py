@@ -18,6 +18,7 @@ from taxi_assets import __version__
 from taxi_assets.cli import contract as cli_contract
 from taxi_assets.cli import estimate as cli_estimate
 from taxi_assets.cli import operate as cli_operate
+from taxi_assets.cli import report as cli_report
 from taxi_assets.cli import warehouse as cli_warehouse
 from taxi_assets.cli.tables import table
 from taxi_assets.errors import TaxiError
@@ -150,7 +151,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.option("--dataset", "datasets", multiple=True, help="A dataset; may be repeated. Default: yellow and green.")
 @click.option("--month", "months", multiple=True, help="A month, as 2020-04; may be repeated. Default: three eras.")
 def demo(datasets: tuple[str, ...], months: tuple[str, ...]) -> None:
-    """Take a few months through all five assets, start to end, and show what came of them."""
+    """Take a few months through all five assets, start to end, show what came of them, and draw them."""
     from taxi_assets.cli import demo as module
 
     module.run_demo(
@@ -203,6 +204,7 @@ cli.add_command(cli_contract.contract)
 cli.add_command(cli_contract.inspect)
 cli.add_command(cli_estimate.estimate)
 cli.add_command(cli_operate.verify)
+cli.add_command(cli_report.report)
 cli.add_command(cli_warehouse.migrate)
 cli.add_command(cli_warehouse.rebuild)
 

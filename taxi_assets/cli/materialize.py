@@ -29,7 +29,7 @@ def materialize(settings: Settings, name: str, span: str, *, force: bool, log: C
     """
     item = dataset(name)
     months = _months(item, span)
-    _require_services(settings)
+    require_services(settings)
     os.environ.update(environment(settings))
     definitions, runs = build_definitions(Settings.from_environment()), []
     with dg.DagsterInstance.get() as instance, progress(_usual_rows(settings, item), log) as watch:
@@ -62,7 +62,13 @@ def _months(item: Dataset, span: str) -> list[date]:
     return months
 
 
-def _require_services(settings: Settings) -> None:
+def require_services(settings: Settings) -> None:
+    """Check that the services are there that a run needs.
+
+    Raises:
+        SettingsError: A variable is missing.
+        ServiceError: The local stack does not run.
+    """
     if settings.env == "cloud":
         if names := missing(settings):
             raise SettingsError(f"TAXI_ENV=cloud also needs {', '.join(names)}; set them as in .env.example.")

@@ -8,7 +8,17 @@ import altair as alt
 import numpy as np
 
 from taxi_assets.reports import style
-from taxi_assets.reports.picture import Absent, AltairChart, Context, Panel, Picture, data, service_scales, table
+from taxi_assets.reports.picture import (
+    Absent,
+    AltairChart,
+    Context,
+    Panel,
+    Picture,
+    data,
+    service_scales,
+    table,
+    time_axis,
+)
 from taxi_assets.reports.questions import CHARGE_BEGINS, Rows
 
 START = CHARGE_BEGINS.isoformat()
@@ -21,6 +31,8 @@ COST_PARTS = (
     ("tolls_usd", "tolls"),
     ("tips_usd", "tips recorded"),
 )
+LINES = alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=3, symbolSize=300)
+DASHES = alt.Legend(title=None, symbolType="stroke", symbolStrokeWidth=2, symbolSize=300, symbolStrokeColor=style.INK)
 PERIODS = {
     False: ("before the charge", style.SERVICES["Uber"][0], [7, 3]),
     True: ("since the charge", "#b3541e", [1, 0]),
@@ -110,13 +122,12 @@ def _hours_chart(hours: Sequence[Mapping[str, Any]]) -> AltairChart:
         )
     )
     y = alt.Y("p25:Q", title="miles an hour", scale=alt.Scale(zero=True))
-    legend = alt.Legend(title=None)
     return alt.layer(
         base.mark_area(opacity=0.22).encode(y=y, y2="p75:Q", color=alt.Color("period:N", scale=colors, legend=None)),
         base.mark_line(strokeWidth=2.2).encode(
             y="p50:Q",
-            color=alt.Color("period:N", scale=colors, legend=legend),
-            strokeDash=alt.StrokeDash("period:N", scale=dashes, legend=legend),
+            color=alt.Color("period:N", scale=colors, legend=LINES),
+            strokeDash=alt.StrokeDash("period:N", scale=dashes, legend=LINES),
             tooltip=["period:N", "hour:Q", "p25:Q", "p50:Q", "p75:Q", "n:Q"],
         ),
     )
@@ -134,7 +145,7 @@ def _months_chart(rows: Rows) -> AltairChart:
         alt.Chart(data(points))
         .mark_line(color=style.INK, strokeWidth=2, point={"color": style.INK, "size": 22})
         .encode(
-            x=alt.X("month:T", title=None, axis=alt.Axis(format="%b %y", grid=False, labelOverlap=True, tickCount=6)),
+            x=alt.X("month:T", title=None, axis=time_axis(days=False)),
             y=alt.Y("mph:Q", title="miles an hour", scale=alt.Scale(zero=True)),
             tooltip=[alt.Tooltip("month:T", format="%Y-%m"), "mph:Q"],
         )
@@ -220,10 +231,10 @@ def driver_pay(rows: Rows, of: Context) -> Picture | Absent:
     ]
     ratios = [{"time": r[grain], "service": r["company"], "share": round(r["pay_usd"] / r["fare_usd"], 4)} for r in own]
     colors, dashes = service_scales(services)
-    axis = alt.Axis(format="%d %b" if grain == "pickup_date" else "%b %Y", grid=False, labelOverlap=True)
+    axis = time_axis(days=grain == "pickup_date")
     x = alt.X("time:T", title=None, axis=axis)
     two = alt.Scale(domain=["fare", "driver pay"], range=[[1, 0], [4, 3]])
-    color = alt.Color("service:N", scale=colors, legend=alt.Legend(title=None))
+    color = alt.Color("service:N", scale=colors, legend=LINES)
     money = (
         alt.Chart(data(points))
         .mark_line(strokeWidth=2, point={"size": 18})
@@ -231,7 +242,7 @@ def driver_pay(rows: Rows, of: Context) -> Picture | Absent:
             x=x,
             y=alt.Y("usd:Q", title="USD a trip"),
             color=color,
-            strokeDash=alt.StrokeDash("what:N", scale=two, legend=alt.Legend(title=None)),
+            strokeDash=alt.StrokeDash("what:N", scale=two, legend=DASHES),
             tooltip=["service:N", "what:N", "time:T", alt.Tooltip("usd:Q", format=".2f")],
         )
     )

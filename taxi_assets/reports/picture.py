@@ -112,6 +112,12 @@ def data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
+def time_axis(*, days: bool) -> alt.Axis:
+    """Return the axis of days or of months, each with at most one label."""
+    step = alt.TimeIntervalStep(interval="day" if days else "month", step=2 if days else 1)
+    return alt.Axis(format="%d %b" if days else "%b %Y", tickCount=step, grid=False, labelOverlap="greedy")
+
+
 def service_scales(services: Sequence[str]) -> tuple[alt.Scale, alt.Scale]:
     """Return the scales of colours and dashes of these services."""
     found = [style.SERVICES.get(service, style.OTHER) for service in services]

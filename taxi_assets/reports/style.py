@@ -104,14 +104,15 @@ def steps(values: Sequence[float], count: int = len(STEPS)) -> list[float]:
 
 
 def log_steps(values: Sequence[float], count: int = len(STEPS)) -> list[float]:
-    """Return lower bounds of classes that each reach as many times as far as the one before, from 1 to the largest."""
+    """Return whole lower bounds of classes of counts, each as many times the one before, from the least count on."""
     if not values:
         return []
+    least = max(min(values), 1)
     # The last class holds those with at least a third of the largest.
-    ratio = max(max(values) / 3, 2) ** (1 / (count - 1))
-    bounds = [1.0]
+    ratio = max(max(values) / 3 / least, 2) ** (1 / (count - 1))
+    bounds = [float(int(least))]
     for number_of in range(1, count):
-        value = _two_digits(ratio**number_of)
+        value = float(round(_two_digits(float(round(least * ratio**number_of)))))
         if bounds[-1] < value <= max(values):
             bounds.append(value)
     return bounds

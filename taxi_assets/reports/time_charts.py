@@ -18,6 +18,7 @@ from taxi_assets.reports.picture import (
     service_scales,
     spread,
     table,
+    time_axis,
 )
 from taxi_assets.reports.questions import Rows
 
@@ -62,9 +63,8 @@ def trips_day(rows: Rows, of: Context) -> Picture | Absent:
     low = min((p["trips"] for p in points if p["trips"] > 0), default=1)
     scale = alt.Scale(type="log", domainMin=max(low, 1), nice=True) if is_log else alt.Scale(zero=True)
     base = alt.Chart(data([p for p in points if p["trips"] > 0 or not is_log]))
-    x = alt.X("day:T", title=None, axis=alt.Axis(format="%Y" if smooth else "%d %b", grid=False, labelOverlap=True))
-    if _years(points) < 2 and smooth:
-        x = alt.X("day:T", title=None, axis=alt.Axis(format="%b %Y", grid=False, labelOverlap=True))
+    years = alt.Axis(format="%Y", tickCount=alt.TimeIntervalStep(interval="year", step=1), grid=False)
+    x = alt.X("day:T", title=None, axis=years if smooth and _years(points) > 2 else time_axis(days=not smooth))
     line = base.mark_line(strokeWidth=2, point=not smooth and {"size": 18}).encode(
         x=x,
         y=alt.Y("trips:Q", title="trips a day", scale=scale, axis=alt.Axis(format="~s", tickCount=5)),
@@ -161,7 +161,8 @@ def market_share(rows: Rows, of: Context) -> Picture | Absent:
         {"service": s, "time": t, "share": shares[s][t], "order": i} for i, s in enumerate(services) for t in times
     ]
     x_kind = "O" if bars else "T"
-    x = alt.X(f"label:{x_kind}" if bars else "time:T", title=None, axis=alt.Axis(labelOverlap=True, labelAngle=0))
+    axis = alt.Axis(labelOverlap=True, labelAngle=0) if bars else time_axis(days=of.scope.month is not None)
+    x = alt.X(f"label:{x_kind}" if bars else "time:T", title=None, axis=axis)
     chart = alt.Chart(data([p | {"label": p["time"][:7] if grain == "source_month" else p["time"]} for p in ordered]))
     mark = chart.mark_bar if bars else chart.mark_area
     shape = mark(stroke=style.PAPER, strokeWidth=1.5).encode(

@@ -28,6 +28,8 @@ def test_the_demo_ends_with_what_every_sink_holds_also_when_it_is_run_again(tmp_
         lines = done.stdout.splitlines()
         assert [sum(f" {step} " in line and "✓" in line for line in lines) for step in STEPS] == [2] * len(STEPS)
         header = next(at for at, line in enumerate(lines) if line.startswith("dataset  month"))
+        last = lines[-1].partition("The charts of what is loaded: file://")[2]
+        assert 'href="green/2024-01.html"' in Path(last).read_text(encoding="utf-8")
         # Dataset, month, raw rows, kept, rejected, BigQuery, PostgreSQL; seconds and reasons aside.
         tables.append([line.replace(",", "").split()[:7] for line in lines[header + 1 : header + 3]])
     assert tables[0] == tables[1]

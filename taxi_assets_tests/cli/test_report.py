@@ -1,0 +1,73 @@
+"""`taxi report`, as people type it: all that is loaded, with what is missing made first."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taxi_assets.local.ports import free_port
+from taxi_assets.local.stack import Stack
+from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+from taxi_assets_tests.support.waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Run a local stack with one month of samples, and return the variables of a user's shell beside it."""
+    folder = tmp_path_factory.mktemp("stack")
+    own = {name: str(free_port()) for name in PORT_DEFAULTS}
+    own |= {"TAXI_DATA_DIR": str(folder / "data"), "TAXI_SAMPLE_ROWS": "1000", "PATH": os.environ["PATH"]}
+    own |= {"HOME": str(folder), "PYTHONPATH": str(PROJECT_ROOT)}
+    with Stack(Settings.from_environment(own), dagster=False, environ=own).running():
+        assert taxi(own, "materialize", "green", "2020-04").returncode == 0
+        yield own
+
+
+def taxi(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "taxi_assets.cli.main", *arguments]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=HANG_SECONDS)
+
+
+def test_the_site_is_written_with_a_line_a_page_and_not_drawn_twice(variables: dict[str, str], tmp_path: Path):
+    done = taxi(variables, "report")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.strip().splitlines()
+    assert [line.split("✓")[0].split() for line in lines[:4]] == [
+        ["zones"],
+        ["green", "2020-04", "marts"],
+        ["green", "2020-04", "page"],
+        ["overview", "of", "1", "months"],
+    ]
+    assert lines[-2] == "gs://taxi-local/reports/index.html"
+    index = Path(lines[-1].removeprefix("file://"))
+    assert (index.parent / "green" / "2020-04.html").is_file()
+    assert 'href="green/2020-04.html"' in index.read_text(encoding="utf-8")
+    out = tmp_path / "site"
+    done = taxi(variables, "report", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "marts" not in done.stdout
+    assert done.stdout.strip().splitlines()[-1] == (out / "index.html").as_uri()
+    assert (out / "green" / "2020-04.html").read_bytes() == (index.parent / "green" / "2020-04.html").read_bytes()
+    assert (out / "index.html").read_bytes() == index.read_bytes()
+    assert len(list((out / "parts").glob("*.png"))) >= 6
+    assert "page = unchanged" in taxi(variables, "report").stdout
+
+
+def test_without_a_stack_the_error_says_what_to_do(tmp_path: Path):
+    own = {"TAXI_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = taxi(own | {"PYTHONPATH": str(PROJECT_ROOT)}, "report")
+    assert done.returncode == 1
+    assert done.stderr.startswith("taxi: No local stack runs in ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_is_no_folder_for_a_site(variables: dict[str, str], tmp_path: Path):
+    (tmp_path / "site").touch()
+    done = taxi(variables, "report", "--out", str(tmp_path / "site"))
+    assert done.returncode != 0
+    assert "is a file" in done.stderr
