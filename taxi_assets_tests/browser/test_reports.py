@@ -24,7 +24,7 @@ from taxi_assets_tests.conftest import instance, make_world
 from taxi_assets_tests.contract.test_zone_shapes import packed_shapes
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
-GREEN = [date(2020, 4, 1), date(2023, 5, 1), date(2023, 6, 1)]
+GREEN = [date(2020, 4, 1), date(2023, 6, 1)]
 HIRE = [date(2024, 12, 1), date(2025, 1, 1)]
 EMPTY = date(2021, 1, 1)
 # The browser has an event loop in this thread, which Dagster takes for its own at the end of a run.
@@ -92,8 +92,7 @@ def screenshot(page: Page, path: Path, height: int) -> None:
 PAGES = ("index.html", "green/2023-06.html", "fhvhv/2025-01.html")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("name", "scheme"), [*((name, "light") for name in PAGES), (PAGES[-1], "dark")])
 def test_every_chart_draws_and_axe_finds_nothing(opened: Any, name: str, scheme: str, pictures: Path | None) -> None:
     page = opened(name, scheme=scheme)
     views = page.evaluate("[...document.querySelectorAll('.view')].map(v => v.querySelectorAll('svg path').length)")

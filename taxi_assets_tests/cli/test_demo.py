@@ -22,12 +22,13 @@ def test_the_demo_ends_with_what_every_sink_holds_also_when_it_is_run_again(tmp_
     command = [sys.executable, "-m", "taxi_assets.cli.main", "demo", "--dataset", "green"]
     command += ["--month", "2015-01", "--month", "2024-01"]
     tables = []
-    for _ in range(2):
+    for number in range(2):
         done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_SECONDS)
         assert done.returncode == 0, done.stdout + done.stderr
         lines = done.stdout.splitlines()
         assert [sum(f" {step} " in line and "✓" in line for line in lines) for step in STEPS] == [2] * len(STEPS)
         header = next(at for at, line in enumerate(lines) if line.startswith("dataset  month"))
+        assert sum("page = unchanged" in line for line in lines) == 2 * number
         last = lines[-1].partition("The charts of what is loaded: file://")[2]
         assert 'href="green/2024-01.html"' in Path(last).read_text(encoding="utf-8")
         # Dataset, month, raw rows, kept, rejected, BigQuery, PostgreSQL; seconds and reasons aside.

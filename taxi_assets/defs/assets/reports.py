@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -46,6 +47,7 @@ LIBRARIES = ("altair", "pillow", "vl-convert-python")
 NUMBERS = Check("numbers_are_the_marts", "The page is the one that the marts' answers give now, each number of it.")
 # Browsers ask whether the page is still the same, and keep parts, whose names change with their content.
 NO_CACHE, FOR_EVER = "no-cache", "public, max-age=31536000, immutable"
+_MONTH_PAGE = re.compile(rf"{REPORTS_PREFIX}\w+/(\d{{4}}-(?:0[1-9]|1[0-2]))\.html")
 # A reader may still have the page that names a part.
 KEEP_PARTS = timedelta(days=1)
 
@@ -136,6 +138,10 @@ def build_overview() -> dg.AssetsDefinition:
         pool="clean",
         op_tags=queue_tags("clean"),
         code_version=PAGE_VERSION,
+        # Once for all months that are drawn together; most months of a dataset are never drawn.
+        automation_condition=dg.AutomationCondition.any_deps_updated().since_last_handled()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress(),
     )(overview)
 
 
@@ -295,8 +301,9 @@ def month_pages(lake: LakeResource) -> dict[str, list[date]]:
     found: dict[str, list[date]] = {name: [] for name in DATASETS}
     for name, months in found.items():
         for item in lake.list(f"{REPORTS_PREFIX}{name}/"):
-            text = item.name.rpartition("/")[2].removesuffix(".html")
-            months.append(parse_month(text))
+            # Whatever else somebody has put there is no page of a month.
+            if found_month := _MONTH_PAGE.fullmatch(item.name):
+                months.append(parse_month(found_month[1]))
     return found
 
 

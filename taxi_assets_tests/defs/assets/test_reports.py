@@ -13,7 +13,14 @@ import pytest
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.object_names import OVERVIEW_OBJECT, report_object
 from taxi_assets.defs.assets.marts import manifests_of
-from taxi_assets.defs.assets.reports import MonthReport, answers_of, build_month_report, build_overview, postgres_marts
+from taxi_assets.defs.assets.reports import (
+    MonthReport,
+    answers_of,
+    build_month_report,
+    build_overview,
+    month_pages,
+    postgres_marts,
+)
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.errors import ServiceError
 from taxi_assets.reports.pages import differences
@@ -24,6 +31,7 @@ from taxi_assets_tests.conftest import World, failure, instance, make_world
 from taxi_assets_tests.contract.test_zone_shapes import packed_shapes
 
 GREEN, MARCH, HIRE = DATASETS["green"], date(2023, 3, 1), date(2025, 1, 1)
+NO_RESOURCES = {"lake": None, "postgres": None}
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -194,6 +202,25 @@ def test_a_month_without_marts_has_a_page_that_says_so(filled: World) -> None:
     html = page_of(filled, report_object("green", date(2021, 1, 1)))
     assert "This month has no trips in the marts" in html
     assert json.loads(re.search(r'id="answers">(.*?)</script>', html)[1])  # type: ignore[index]
+
+
+def test_the_overview_follows_the_months_and_each_month_its_marts() -> None:
+    fact = dg.AssetKey(["marts", "postgres", "green", "fct_zone_hour"])
+    home = dg.DagsterInstance.ephemeral()
+    definitions = dg.Definitions([build_month_report(GREEN), build_overview()], resources=NO_RESOURCES)
+    first = dg.evaluate_automation_conditions(definitions, home)
+    assert first.total_requested == 0
+    home.report_runless_asset_event(dg.AssetMaterialization(["green", "month_report"], partition=MARCH.isoformat()))
+    second = dg.evaluate_automation_conditions(definitions, home, cursor=first.cursor)
+    assert second.get_requested_partitions(dg.AssetKey(["reports", "overview"])) == {None}
+    spec = next(iter(build_month_report(GREEN).specs))
+    assert fact in {dep.asset_key for dep in spec.deps}
+
+
+def test_foreign_objects_beside_the_pages_are_no_months(filled: World, tmp_path: Path) -> None:
+    (tmp_path / "notes.html").write_text("mine")
+    filled.lake.put(tmp_path / "notes.html", "reports/yellow/notes.html", {})
+    assert month_pages(filled.lake)["yellow"] == []
 
 
 def test_without_marts_the_error_says_what_to_do(world: World) -> None:
