@@ -49,6 +49,7 @@ LONGEST = (
     "local/test_stack.py",
     "ui",
     "defs/assets/test_files_of_others.py",
+    "defs/test_terminate.py",
     "defs/assets/test_kills.py",
     "runtime/test_fork_server.py",
 )

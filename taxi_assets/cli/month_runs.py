@@ -15,6 +15,7 @@ from taxi_assets.defs.assets.common import published_month
 from taxi_assets.defs.build import lake_and_warehouses
 from taxi_assets.months import month_text
 from taxi_assets.resources.warehouse import WAREHOUSES
+from taxi_assets.runtime import run_process
 from taxi_assets.runtime.names import month_job_name
 from taxi_assets.settings import Settings
 
@@ -83,6 +84,7 @@ def run_month(
             partition_key=month.isoformat(),
             instance=instance,
             run_id=run_id,
+            tags=run_process.tags(),
         )
     except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None

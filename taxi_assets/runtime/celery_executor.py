@@ -21,6 +21,7 @@ from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.executor import CeleryExecutor, _submit_task
 
 from taxi_assets.errors import SettingsError
+from taxi_assets.runtime import run_process
 from taxi_assets.runtime.dagster_internals import (
     ExecutionPlan,
     ExecutionStep,
@@ -93,6 +94,7 @@ class WatchfulCeleryExecutor(CeleryExecutor):  # type: ignore[misc]
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         """Submit the plan's steps as they become ready, and yield their events."""
+        plan_context.instance.add_run_tags(plan_context.run_id, run_process.tags())
         yield from core_celery_execution_loop(plan_context, execution_plan, step_execution_fn=self._submit)
 
     def _submit(

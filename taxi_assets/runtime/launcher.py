@@ -1,15 +1,16 @@
 """The run launcher of dagster.yaml: Dagster's default launcher with a health check for runs.
 
 A running code server reports within a second that the process of one of its runs died. Nothing reports the runs of a
-code server that died itself. They would count as running for ever, and keep their places in the queue and the pools.
-Run monitoring calls this launcher for every started run and reports those that are gone as failed. Run retries then
-start them again.
+code server that died itself, or those that a person started in a shell and whose process was killed. They would count
+as running for ever, and keep their places in the queue and the pools. Run monitoring calls this launcher for every
+started run and reports those that are gone as failed. Run retries then start again those that a code server started.
 """
 
 import time
 
 import dagster as dg
 
+from taxi_assets.runtime import run_process
 from taxi_assets.runtime.dagster_internals import (
     CheckRunHealthResult,
     DagsterUserCodeUnreachableError,
@@ -43,7 +44,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         """
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
+            return self._check_process(run)
         try:
             response = deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
         except DagsterUserCodeUnreachableError:
@@ -56,3 +57,11 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         if run.run_id in response.current_runs:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "its code server no longer has the run")
+
+    def _check_process(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Return whether the process of a run that no code server started is alive; free the places of a killed one."""
+        if not run_process.is_gone(run.tags.get(run_process.TAG)):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        # Run monitoring would do it a minute after the end. Others wait for the places, and nobody uses them.
+        self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        return CheckRunHealthResult(WorkerStatus.FAILED, "its process was killed")

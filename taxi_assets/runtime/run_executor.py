@@ -18,6 +18,7 @@ from typing import Any
 import dagster as dg
 
 from taxi_assets.resources.warehouse import WAREHOUSES
+from taxi_assets.runtime import run_process
 from taxi_assets.runtime.dagster_internals import (
     ActiveExecution,
     DagsterExecutionInterruptedError,
@@ -38,8 +39,8 @@ from taxi_assets.runtime.dagster_internals import (
 )
 
 LOOK_SECONDS = 0.2
-# A load that does not end by then is in a call of its client. The end of the process ends its transaction.
-INTERRUPT_SECONDS = 10.0
+# A load that does not end by then waits for its server. The end of the process ends its connection and transaction.
+INTERRUPT_SECONDS = 2.0
 
 
 @dg.executor(name="in_process")
@@ -61,6 +62,7 @@ class RunExecutor(dg.Executor):
     ) -> Iterator[dg.DagsterEvent]:
         """Execute the plan and yield its events."""
         pid = os.getpid()
+        plan_context.instance.add_run_tags(plan_context.run_id, run_process.tags())
         about = EngineEventData.in_process(pid, execution_plan.step_keys_to_execute)
         yield dg.DagsterEvent.engine_event(plan_context, f"Executing steps in process (pid: {pid})", about)
         context = PlanExecutionContextManager(
@@ -181,6 +183,9 @@ def _in_threads(contexts: Sequence[Any]) -> Iterator[dg.DagsterEvent]:
             running -= 1
             errors += [found] if found else []
     if interrupted:
+        for each in contexts:
+            # A load that still waits has reported no end, which would free its place.
+            each.instance.event_log_storage.free_concurrency_slot_for_step(each.run_id, each.step.key)
         raise DagsterExecutionInterruptedError()
     for error in errors:
         raise error

@@ -128,5 +128,31 @@ def test_an_interrupt_ends_both_loads_without_a_retry():
     assert [event.step_key for event in events if event.is_step_materialization] == ["lake_object"]
 
 
+def test_an_interrupt_does_not_wait_for_a_load_that_waits_for_its_server():
+    meeting, answer = threading.Barrier(2), threading.Event()
+
+    def wait(context: dg.AssetExecutionContext) -> None:
+        if meeting.wait(HANG_SECONDS) == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        # As in a call of a client, no interrupt reaches the thread here.
+        answer.wait(HANG_SECONDS)
+
+    DO.update(bigquery_table=wait, postgres_table=wait)
+    with dg.instance_for_test() as instance:
+        storage = instance.event_log_storage
+        for pool in ("bigquery", "postgres"):
+            storage.set_concurrency_slots(pool, 1)
+        assert not dg.execute_job(dg.reconstructable(build_job), instance).success
+        assert not answer.is_set()
+        assert [storage.get_concurrency_info(pool).active_slot_count for pool in ("bigquery", "postgres")] == [0, 0]
+        answer.set()
+        for thread in threading.enumerate():
+            if thread.name in ("bigquery_table", "postgres_table"):
+                thread.join(HANG_SECONDS)
+        [found] = instance.get_runs()
+        events = instance.all_logs(found.run_id, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    assert [event.step_key for event in events] == ["lake_object"]
+
+
 def test_runs_that_take_their_steps_themselves_use_it():
     assert build_executor(Settings.from_environment({})) is run_executor

@@ -3,17 +3,14 @@
 Processes are forked from a server that has imported everything, so that each starts at once.
 """
 
-import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from importlib import import_module
 from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
@@ -26,6 +23,7 @@ from taxi_assets.defs.build import build_resources
 from taxi_assets.resources.postgres import PostgresWarehouse
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, instance
+from taxi_assets_tests.support.points import Point
 from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 BLOCK_BYTES = 4000
@@ -36,35 +34,6 @@ instance()
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
-
-
-@dataclass(frozen=True)
-class Point:
-    """A moment in a run: before or after the given call of a function, `module:name` or `module:Class.name`."""
-
-    function: str
-    call: int = 1
-    after: bool = False
-
-    def reached(self, act: Callable[[], None]) -> None:
-        """From now on, act when the moment comes."""
-        module, _, path = self.function.partition(":")
-        *parents, name = path.split(".")
-        owner: Any = import_module(module)
-        for parent in parents:
-            owner = getattr(owner, parent)
-        original, calls = getattr(owner, name), itertools.count(1)
-
-        def watched(*arguments: Any, **named: Any) -> Any:
-            mine = next(calls) == self.call
-            if mine and not self.after:
-                act()
-            result = original(*arguments, **named)
-            if mine and self.after:
-                act()
-            return result
-
-        setattr(owner, name, watched)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, make_world
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
-from taxi_assets_tests.support.month_process import Job, Point, interrupted, killed, together
+from taxi_assets_tests.support.month_process import Job, interrupted, killed, together
+from taxi_assets_tests.support.points import Point
 from taxi_assets_tests.support.versions import APRIL, MAY, Version, everywhere, held, version
 
 PUT = "taxi_assets.resources.lake:LakeResource.put"
