@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 def verify(ctx: click.Context, dataset: str | None, months: str | None, as_json: bool) -> None:
     """Compare BigQuery and PostgreSQL with the lake: rows, sums of money, first and last pickup of every month.
 
+    Where a dataset has marts, also their trips and sums of money.
+
     Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
     Each difference comes with the command that mends it. Exit code 0 if all is equal, 1 if not.
     """
@@ -66,6 +68,8 @@ def lake_and_sinks() -> Iterator[dict[str, Any]]:
 
 def _reports(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "list[VerificationReport]":
     from taxi_assets.contract.datasets import DATASETS
+    from taxi_assets.defs.assets.marts import marts_state
+    from taxi_assets.marts.marts import Marts
     from taxi_assets.reconcile.verify import verify
     from taxi_assets.resources.warehouse import WAREHOUSES
 
@@ -75,7 +79,9 @@ def _reports(chosen: Sequence[str], first: date, last: date, quiet: bool) -> "li
 
     with lake_and_sinks() as resources:
         warehouses = [resources[name] for name in WAREHOUSES]
-        found = [verify(DATASETS[name], resources["lake"], warehouses, first, last, show) for name in chosen]
+        lake = resources["lake"]
+        marts = [Marts(warehouse, marts_state(lake)) for warehouse in warehouses]
+        found = [verify(DATASETS[name], lake, warehouses, first, last, show, marts) for name in chosen]
     if not quiet:
         click.echo(f"\r{'':<40}\r", err=True, nl=False)
     return found

@@ -1,6 +1,8 @@
 """The commands of `taxi` that make the warehouses what they should be; they read arguments and print."""
 
 import os
+from collections.abc import Sequence
+from datetime import date
 
 import click
 
@@ -40,15 +42,23 @@ def migrate(bigquery: bool, postgres: bool) -> None:
 @_CHOICE[0]
 @_CHOICE[1]
 @click.option("--force", is_flag=True, help="Load also the months that equal the lake already.")
+@click.option("--marts", is_flag=True, help="Instead, make the marts anew from the warehouses' tables.")
 @click.pass_context
 def rebuild(
-    ctx: click.Context, dataset: str | None, months: str | None, bigquery: bool, postgres: bool, force: bool
+    ctx: click.Context,
+    dataset: str | None,
+    months: str | None,
+    bigquery: bool,
+    postgres: bool,
+    force: bool,
+    marts: bool,
 ) -> None:
     """Load BigQuery and PostgreSQL from the lake alone: every month that it holds, and the zones.
 
     Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
-    Months that equal the lake are skipped, so that an interrupted rebuild can be repeated. Exit code 0 if all that the
-    lake holds is loaded, 1 if not.
+    Months that equal the lake are skipped, so that an interrupted rebuild can be repeated. With --marts, the marts of
+    these months are made from the tables instead; of all datasets and months, their tables are dropped before. Exit
+    code 0 if all that the lake holds is loaded, 1 if not.
     """
     from taxi_assets.contract.datasets import DATASETS
     from taxi_assets.reconcile.rebuild import rebuild as load
@@ -56,6 +66,8 @@ def rebuild(
 
     chosen, first, last = datasets_and_span(dataset, months)
     wanted = [name for name, is_set in (("bigquery", bigquery), ("postgres", postgres)) if is_set]
+    if marts:
+        ctx.exit(_rebuild_marts(chosen, first, last, wanted, anew=dataset is None and months is None))
     with lake_and_sinks() as resources:
         summary = load(
             resources["lake"],
@@ -75,3 +87,30 @@ def rebuild(
             f"{summary.failed:,} failed{'; mend what is named and run it again' if summary.failed else ''}."
         )
     ctx.exit(1 if summary.failed else 0)
+
+
+def _rebuild_marts(chosen: Sequence[str], first: date, last: date, wanted: Sequence[str], anew: bool) -> int:
+    from taxi_assets.contract.datasets import DATASETS
+    from taxi_assets.defs.assets.marts import marts_state
+    from taxi_assets.marts.marts import Marts
+    from taxi_assets.reconcile.rebuild import rebuild_marts
+    from taxi_assets.resources.warehouse import WAREHOUSES
+
+    with lake_and_sinks() as resources:
+        lake = resources["lake"]
+        summary = rebuild_marts(
+            lake,
+            [Marts(resources[name], marts_state(lake)) for name in wanted or WAREHOUSES],
+            [DATASETS[name] for name in chosen],
+            first,
+            last,
+            anew=anew,
+            log=click.echo,
+        )
+    click.echo(
+        f"{summary.loaded:,} months of marts made, {summary.failed:,} failed"
+        f"{'; mend what is named and run it again' if summary.failed else ''}."
+        if summary.loaded + summary.failed
+        else "The warehouses hold none of these months."
+    )
+    return 1 if summary.failed else 0

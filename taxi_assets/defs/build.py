@@ -129,8 +129,7 @@ def build_definitions(
         ],
         sensors=[
             *(build_months_sensor(dataset, limits, enabled_by_default) for dataset in DATASETS.values()),
-            # Off everywhere, until both warehouses were compared with an independent count for every dataset.
-            build_marts_sensor(enabled_by_default=False),
+            build_marts_sensor(enabled_by_default),
             build_reports_sensor(enabled_by_default),
             *reconciliation.sensors,
             build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, limits.interval_seconds)),

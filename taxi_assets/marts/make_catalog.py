@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dbt.artifacts.schemas.run import RunExecutionResult
-from dbt.cli.main import dbtRunner
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
@@ -23,7 +24,9 @@ FILE = PROJECT / "catalog.json"
 
 def catalog() -> dict[str, Any]:
     """Return the models and tests of the project, with columns and what each is made from."""
-    compiled = {name: _compiled(name) for name in DATASETS}
+    # A copy each: dbt keeps compiled code in the manifest.
+    parsed = _parsed().to_msgpack()
+    compiled = {name: _compiled(Manifest.from_msgpack(parsed), name) for name in DATASETS}
     nodes = compiled["yellow"]
     models = {node.name: node for node in nodes if node.resource_type == "model"}
     schema: dict[str, object] = {
@@ -57,15 +60,26 @@ def catalog() -> dict[str, Any]:
     }
 
 
-def _compiled(dataset: str) -> list[Any]:
-    with tempfile.TemporaryDirectory() as target:
-        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", target]
-        variables = json.dumps({"dataset": dataset})
-        quiet = ["--log-path", target, "--quiet", "--no-populate-cache", "--no-introspect", "--target", "postgres"]
-        result = dbtRunner().invoke(["compile", *folders, *quiet, "--vars", variables])
+def _parsed() -> Manifest:
+    result = _dbt(None, "parse")
+    if not isinstance(result.result, Manifest):
+        raise SystemExit(f"dbt could not parse the project: {result.exception}")
+    return result.result
+
+
+def _compiled(manifest: Manifest, dataset: str) -> list[Any]:
+    variables = json.dumps({"dataset": dataset})
+    result = _dbt(manifest, "compile", "--no-populate-cache", "--no-introspect", "--vars", variables)
     if not isinstance(result.result, RunExecutionResult):
         raise SystemExit(f"dbt could not compile the project: {result.exception}")
     return [found.node for found in result.result.results]
+
+
+def _dbt(manifest: Manifest | None, command: str, *options: str) -> dbtRunnerResult:
+    with tempfile.TemporaryDirectory() as target:
+        folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", target]
+        quiet = ["--log-path", target, "--quiet", "--target", "postgres"]
+        return dbtRunner(manifest).invoke([command, *folders, *quiet, *options])
 
 
 def _code(nodes: list[Any], name: str) -> str:

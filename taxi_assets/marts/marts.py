@@ -6,37 +6,49 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from google.api_core.exceptions import NotFound
 from psycopg import sql
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
-from taxi_assets.contract.manifest import Manifest
+from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.errors import ServiceError
 from taxi_assets.marts.catalog import catalog
 from taxi_assets.marts.runner import Node, run_dbt
 from taxi_assets.marts.targets import SCHEMA, bigquery_target, postgres_target
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.postgres import PostgresWarehouse
-from taxi_assets.resources.warehouse import Warehouse
+from taxi_assets.resources.warehouse import WAREHOUSES
 
-# The measures that marts share with the manifest, by the dataset's column; fhv has no money.
+_METERED = {
+    "fare_amount": "sum_fare_usd",
+    "extra": "sum_extra_usd",
+    "mta_tax": "sum_mta_tax_usd",
+    "improvement_surcharge": "sum_improvement_surcharge_usd",
+    "congestion_surcharge": "sum_congestion_surcharge_usd",
+    "cbd_congestion_fee": "sum_cbd_congestion_fee_usd",
+    "tolls_amount": "sum_tolls_usd",
+    "tip_amount": "sum_tip_usd",
+    "total_amount": "sum_total_usd",
+}
+# The measures of `fct_zone_hour` that are sums of the dataset's columns; fhv has no money.
 MONEY: Mapping[str, Mapping[str, str]] = {
-    "yellow": {"fare_amount": "sum_fare_usd", "tip_amount": "sum_tip_usd", "total_amount": "sum_total_usd"},
-    "green": {"fare_amount": "sum_fare_usd", "tip_amount": "sum_tip_usd", "total_amount": "sum_total_usd"},
+    "yellow": _METERED | {"airport_fee": "sum_airport_fee_usd"},
+    "green": _METERED,
     "fhv": {},
-    "fhvhv": {"base_passenger_fare": "sum_fare_usd", "tips": "sum_tip_usd", "driver_pay": "sum_driver_pay_usd"},
+    "fhvhv": {
+        "base_passenger_fare": "sum_fare_usd",
+        "congestion_surcharge": "sum_congestion_surcharge_usd",
+        "airport_fee": "sum_airport_fee_usd",
+        "cbd_congestion_fee": "sum_cbd_congestion_fee_usd",
+        "bcf": "sum_black_car_fund_usd",
+        "sales_tax": "sum_sales_tax_usd",
+        "tolls": "sum_tolls_usd",
+        "tips": "sum_tip_usd",
+        "driver_pay": "sum_driver_pay_usd",
+    },
 }
 # So many months are made in one run of dbt, whose start takes longer than a small month.
 MONTHS_AT_ONCE = 12
-
-
-@dataclass(frozen=True)
-class MonthSums:
-    """The trips and cents of a month in a table of marts, the cents by the dataset's column."""
-
-    trips: int
-    cents: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,11 @@ class Marts:
     def label(self) -> str:
         """Name of the warehouse."""
         return str(self.warehouse.label)
+
+    @property
+    def resource(self) -> str:
+        """Name of the warehouse's resource."""
+        return next(name for name, kind in WAREHOUSES.items() if isinstance(self.warehouse, kind))
 
     @property
     def home(self) -> str:
@@ -93,24 +110,27 @@ class Marts:
         )
         return {month: int(rows) for month, rows in found}
 
-    def month_sums(
-        self, dataset: Dataset, first: date = date.min, last: date = date.max
-    ) -> dict[date, MonthSums] | None:
-        """Return the sums of each month in `fct_zone_hour`, or None if the marts were never made."""
+    def month_sums(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, Totals] | None:
+        """Return the trips and cents of each month in `fct_zone_hour`, or None if the marts were never made."""
+        if not self._were_made():
+            return None
         money = MONEY[dataset.name]
         sums = "".join(f", COALESCE(SUM({column}), 0)" for column in money.values())
-        try:
-            rows = self._query(
-                f"SELECT source_month, SUM(trips){sums} FROM {self.name('fct_zone_hour')} "
-                f"WHERE dataset = '{dataset.name}' AND source_month BETWEEN DATE '{first.isoformat()}' "
-                f"AND DATE '{last.isoformat()}' GROUP BY source_month ORDER BY source_month"
-            )
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, NotFound):
-            return None
+        rows = self._query(
+            f"SELECT source_month, SUM(trips){sums} FROM {self.name('fct_zone_hour')} "
+            f"WHERE dataset = '{dataset.name}' AND source_month BETWEEN DATE '{first.isoformat()}' "
+            f"AND DATE '{last.isoformat()}' GROUP BY source_month ORDER BY source_month"
+        )
         return {
-            month: MonthSums(int(trips), {name: int(usd * 100) for name, usd in zip(money, usds, strict=True)})
+            month: Totals(int(trips), {name: int(usd * 100) for name, usd in zip(money, usds, strict=True)})
             for month, trips, *usds in rows
         }
+
+    def months_at_once(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> list[list[date]]:
+        """Return the months that the table of trips or the marts have, in lists for one run of dbt each."""
+        held = self.month_sums(dataset, first, last) or {}
+        months = sorted({*self.warehouse.month_rows(dataset, first, last), *held})
+        return [months[start : start + MONTHS_AT_ONCE] for start in range(0, len(months), MONTHS_AT_ONCE)]
 
     def drop_tables(self) -> None:
         """Drop all tables and views of the marts."""
@@ -135,6 +155,16 @@ class Marts:
             cursor = connection.execute(text.encode())
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
+    def _were_made(self) -> bool:
+        if not isinstance(self.warehouse, BigQueryWarehouse):
+            return self._query(f"SELECT to_regclass('{SCHEMA}.fct_zone_hour') IS NOT NULL") == [(True,)]
+        with self.warehouse.get_client() as client:
+            try:
+                client.get_table(f"{self.home}.fct_zone_hour")
+            except NotFound:
+                return False
+        return True
+
     def _query(self, text: str) -> list[tuple[Any, ...]]:
         return self.query(text)[1]
 
@@ -153,22 +183,3 @@ class Marts:
             raise ServiceError(
                 f"dbt could not make {failed[0].name} in {self.label}: {failed[0].message} Mend that and run it again."
             )
-
-
-def make_all(
-    marts: Marts,
-    datasets: Sequence[Dataset],
-    manifests: Mapping[str, Mapping[date, Manifest]],
-    first: date = date.min,
-    last: date = date.max,
-) -> Iterable[tuple[Dataset, list[date]]]:
-    """Make the marts of all months that the warehouse or the marts have; yield the months as they are done."""
-    warehouse: Warehouse = marts.warehouse
-    for dataset in datasets:
-        held = marts.month_sums(dataset, first, last) or {}
-        months = sorted({*warehouse.month_rows(dataset, first, last), *held})
-        for start in range(0, len(months), MONTHS_AT_ONCE):
-            chunk = months[start : start + MONTHS_AT_ONCE]
-            known = manifests.get(dataset.name, {})
-            marts.make_months(dataset, chunk, {month: known[month] for month in chunk if month in known})
-            yield dataset, chunk

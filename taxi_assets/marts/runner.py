@@ -14,9 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from taxi_assets.errors import ServiceError
+from taxi_assets.errors import ServiceError, ServiceUnavailableError
 
 PROJECT = Path(__file__).parent
+PROCESS = (sys.executable, "-m", "taxi_assets.marts.dbt_process")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def run_dbt(
 
     Raises:
         ServiceError: dbt did not start, or its warehouse did not accept what it was given.
+        ServiceUnavailableError: dbt was killed.
     """
     variables: dict[str, Any] = {"dataset": dataset, "months": [m.isoformat() for m in months] or ["2009-01-01"]}
     variables["manifests"] = {m.isoformat(): list(counts) for m, counts in (manifests or {}).items()}
@@ -73,13 +75,18 @@ def run_dbt(
         "vars": variables,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "taxi_assets.marts.dbt_process"],
-        input=json.dumps(request | {"vars": variables}),
+        PROCESS,
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         env=dict(os.environ) | dict(target.environment),
         check=False,
     )
+    if done.returncode < 0:
+        raise ServiceUnavailableError(
+            f"dbt was killed by signal {-done.returncode} in {target.name}, as when memory is short; what it had made "
+            "stays, and running it again makes the rest."
+        )
     line = next((line for line in reversed(done.stdout.splitlines()) if line.startswith('{"nodes"')), None)
     if line is None:
         reason = (done.stderr.strip() or done.stdout.strip()).splitlines()

@@ -1,9 +1,9 @@
-"""Load warehouses from the lake alone: for a warehouse that was lost, or is new.
+"""Load warehouses from the lake alone, and marts from the tables: for a warehouse that was lost, or is new.
 
 Nothing is downloaded from the source or cleaned. It can be stopped and repeated: what equals the lake is skipped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +14,7 @@ from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.object_names import ZONES_OBJECT
 from taxi_assets.contract.tables import ZONES_TABLE
 from taxi_assets.errors import ServiceError, TaxiError
+from taxi_assets.marts.marts import Marts
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.inventory import lake_objects
 from taxi_assets.resources.lake import LakeObject, LakeResource
@@ -65,6 +66,60 @@ def rebuild(
                 what = f"{dataset.name} {month_text(month)} in {warehouse.label}"
                 tasks.append((what, partial(_load, lake, warehouse, dataset, month, item, held.get(month))))
     return _run(tasks, log)
+
+
+def rebuild_marts(
+    lake: LakeResource,
+    marts: Sequence[Marts],
+    datasets: Sequence[Dataset],
+    first: date = date.min,
+    last: date = date.max,
+    *,
+    anew: bool = False,
+    log: Callable[[str], None],
+) -> Summary:
+    """Make the marts of the datasets' months from `first` to `last` from the warehouses' tables, and the views.
+
+    `anew` drops all tables of marts before. Months whose tables failed are logged with the reason, and the others
+    continue.
+
+    Raises:
+        ServiceError: The lake or a warehouse is not as needed.
+        ServiceUnavailableError: The lake or a warehouse does not respond.
+    """
+    manifests = {
+        dataset.name: {
+            month: Manifest.from_json(item.metadata["manifest"])
+            for month, item in lake_objects(lake, dataset).items()
+            if first <= month <= last and "manifest" in item.metadata
+        }
+        for dataset in datasets
+    }
+    summary = Summary()
+    for made in marts:
+        made.warehouse.ensure_tables()
+        if anew:
+            made.drop_tables()
+        for dataset in datasets:
+            for months in made.months_at_once(dataset, first, last):
+                what = f"{dataset.name} {month_text(months[0])}..{month_text(months[-1])}, marts in {made.label}"
+                known = {m: manifest for m, manifest in manifests[dataset.name].items() if m in months}
+                log(f"{what}: {_count_marts(summary, made, dataset, months, known)}")
+        made.make_views()
+    return summary
+
+
+def _count_marts(
+    summary: Summary, marts: Marts, dataset: Dataset, months: Sequence[date], manifests: Mapping[date, Manifest]
+) -> str:
+    try:
+        tests = marts.make_months(dataset, months, manifests)
+    except TaxiError as error:
+        summary.failed += len(months)
+        return f"failed: {error}"
+    summary.loaded += len(months)
+    failed = [f"{test.name} ({test.message})" for test in tests if test.status != "pass"]
+    return f"{len(months)} months made" + (f"; tests failed: {', '.join(failed)}" if failed else "")
 
 
 def _run(tasks: Sequence[tuple[str, Callable[[], int | None]]], log: Callable[[str], None]) -> Summary:

@@ -1,4 +1,4 @@
-"""Compare the warehouses with the lake, and the lake with its raw files; a difference names the command for it.
+"""Compare warehouses with the lake, the lake with its raw files, marts with tables; a difference names its command.
 
 Each warehouse adds up its own rows, a month at a time, and the lake has the totals in its objects' metadata. Only
 counts and sums are transferred, so memory does not grow with the months.
@@ -11,8 +11,9 @@ from datetime import date
 from typing import Any
 
 from taxi_assets.contract.datasets import Dataset
-from taxi_assets.contract.manifest import Manifest
+from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.errors import TaxiError
+from taxi_assets.marts.marts import MONEY, Marts
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files
 from taxi_assets.resources.lake import LakeObject, LakeResource
@@ -54,8 +55,9 @@ def verify(
     first: date = date.min,
     last: date = date.max,
     log: Callable[[str], None] = lambda _: None,
+    marts: Sequence[Marts] = (),
 ) -> VerificationReport:
-    """Compare the months from `first` to `last`, in all warehouses at the same time.
+    """Compare the months from `first` to `last`, in all warehouses at the same time, and their `marts`.
 
     An unreachable warehouse is part of the report; an unreachable lake raises as `lake_objects`.
     """
@@ -68,6 +70,9 @@ def verify(
         pending = {
             w.label: pool.submit(_differences, dataset, w, expected, set(objects), (first, last), log)
             for w in warehouses
+        }
+        pending |= {
+            f"{m.label}'s marts": pool.submit(_in_marts, dataset, m, expected, (first, last), log) for m in marts
         }
         for label, future in pending.items():
             try:
@@ -131,6 +136,35 @@ def _differences(
             mine, theirs = (_as_text((entry[0], entry[side]) for entry in wrong) for side in (1, 2))
             command = _command(dataset, month, warehouse.asset_name)
             found.append(Difference(dataset.name, month, place, mine, theirs, command))
+    return found
+
+
+def _in_marts(
+    dataset: Dataset,
+    marts: Marts,
+    expected: Mapping[date, Manifest],
+    span: tuple[date, date],
+    log: Callable[[str], None],
+) -> list[Difference]:
+    """Return the months whose marts have not the trips and sums of the lake, as the tables have them.
+
+    Where the dataset has no marts at all, none are expected.
+    """
+    log(f"{dataset.name} in {marts.label}'s marts")
+    held, found = marts.month_sums(dataset, *span), []
+    if not held:
+        return []
+    for month in sorted(expected.keys() | held.keys()):
+        mine, kept = held.get(month, Totals()), expected[month].kept if month in expected else Totals()
+        counts = [("trips", mine.rows, kept.rows)]
+        counts += [
+            (f"cents of {name}", mine.cents.get(name, 0), kept.cents.get(name, 0)) for name in MONEY[dataset.name]
+        ]
+        wrong = [entry for entry in counts if entry[1] != entry[2]]
+        if wrong:
+            here, there = (_as_text((entry[0], entry[side]) for entry in wrong) for side in (1, 2))
+            command = f"taxi rebuild {dataset.name} {month_text(month)} --marts --{marts.resource}"
+            found.append(Difference(dataset.name, month, f"{marts.label}'s marts", here, there, command))
     return found
 
 

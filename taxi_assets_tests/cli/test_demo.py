@@ -33,6 +33,12 @@ def test_the_demo_ends_with_what_every_sink_holds_also_when_it_is_run_again(tmp_
         assert 'href="green/2024-01.html"' in Path(last).read_text(encoding="utf-8")
         # Dataset, month, raw rows, kept, rejected, BigQuery, PostgreSQL; seconds and reasons aside.
         tables.append([line.replace(",", "").split()[:7] for line in lines[header + 1 : header + 3]])
+        answer = lines[next(at for at, line in enumerate(lines) if line.startswith("What did a trip cost?")) :]
+        costs = [line.split() for line in answer if " Green taxi " in line]
+        assert [month for month, *_ in costs] == ["2015-01", "2024-01"]
+        for _, _, _, trips, total, tip in costs:
+            assert 800 < int(trips.replace(",", "")) <= 1000
+            assert 0 < float(tip) < float(total) < 100
     assert tables[0] == tables[1]
     for dataset, month, *counts in tables[0]:
         raw, kept, rejected, in_bigquery, in_postgres = map(int, counts)

@@ -11,7 +11,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
-from taxi_assets.contract.tables import ZONES_TABLE, trips_table
+from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONES_TABLE, trips_table
 from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure
 from taxi_assets.defs.assets.metadata import LINEAGE
 from taxi_assets.defs.partitions import monthly
@@ -111,7 +111,7 @@ def build_month_marts(dataset: Dataset, warehouse: str) -> dg.AssetsDefinition:
 
 def build_views(warehouse: str) -> dg.AssetsDefinition:
     """Build the assets `marts/<warehouse>/<view>`, which read all months and hold nothing."""
-    sources = {ZONES_TABLE: dg.AssetKey(ZONES_TABLE)}
+    sources = dict.fromkeys((ZONES_TABLE, ZONE_AREAS_TABLE), dg.AssetKey(ZONES_TABLE))
     sources |= {model.name: key(warehouse, model.name) for model in catalog().views}
     renew = dg.AutomationCondition.code_version_changed() | dg.AutomationCondition.missing().newly_true()
 
@@ -176,10 +176,8 @@ def _lineage(model: Model, dataset: str, keys: Mapping[str, dg.AssetKey]) -> dg.
 
 
 def _upstream(model: Model, warehouse: str, sources: Mapping[str, dg.AssetKey]) -> list[dg.AssetKey]:
-    found = []
-    for name in model.depends_on:
-        found += _keys(name, warehouse, sources)
-    return found
+    found = [key for name in model.depends_on for key in _keys(name, warehouse, sources)]
+    return list(dict.fromkeys(found))
 
 
 def _keys(name: str, warehouse: str, sources: Mapping[str, dg.AssetKey]) -> list[dg.AssetKey]:

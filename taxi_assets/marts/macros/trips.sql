@@ -2,25 +2,51 @@
 
 {% macro nothing(kind) -%} CAST(NULL AS {{ kind }}) {%- endmacro %}
 
-{# Negative durations are NULL, except in the night in which the clocks go back: there, an hour is missing. #}
+{# Columns of one kind that the dataset lacks. #}
+{% macro lacking(kind, names) -%}
+  {%- for name in names %} {{ nothing(kind) }} AS {{ name }}{{ ',' if not loop.last }}{% endfor -%}
+{%- endmacro %}
+{% macro pay_and_wait_lacking() -%} {{ lacking(float(), ['driver_pay_usd']) }}, {{ lacking(whole(), ['wait_s']) }} {%- endmacro %}
+
+{# Times are those of the wall clock. A trip that seems to end before it began, in the hour that is repeated. #}
+{% macro clocks_went_back() -%}
+  ({{ seconds_between('pickup_datetime', 'dropoff_datetime') }} BETWEEN -3599 AND -1
+  AND {{ part('hour', 'pickup_datetime') }} = 1
+  AND {{ part('month', 'pickup_datetime') }} = 11 AND {{ part('day', 'pickup_datetime') }} <= 7
+  AND {{ weekday('pickup_datetime') }} = 7)
+{%- endmacro %}
+
+{# A trip across the hour that is left out in March. #}
+{% macro clocks_went_forward() -%}
+  ({{ part('month', 'dropoff_datetime') }} = 3 AND {{ part('day', 'dropoff_datetime') }} BETWEEN 8 AND 14
+  AND {{ weekday('dropoff_datetime') }} = 7 AND {{ part('hour', 'dropoff_datetime') }} >= 3
+  AND (CAST(pickup_datetime AS date) < CAST(dropoff_datetime AS date)
+    OR {{ part('hour', 'pickup_datetime') }} < 2 AND CAST(pickup_datetime AS date) = CAST(dropoff_datetime AS date)))
+{%- endmacro %}
+
+{# Seconds that passed. Where the end is before the beginning for another reason, NULL. #}
 {% macro duration_by_clock() -%}
   CASE
+    WHEN {{ clocks_went_back() }} THEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }} + 3600
+    WHEN {{ clocks_went_forward() }} THEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }} - 3600
     WHEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }} >= 0
       THEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }}
-    WHEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }} > -3600
-      AND {{ part('hour', 'pickup_datetime') }} = 1
-      AND {{ part('month', 'pickup_datetime') }} = 11
-      AND {{ part('day', 'pickup_datetime') }} <= 7
-      AND {{ weekday('pickup_datetime') }} = 7
-      THEN {{ seconds_between('pickup_datetime', 'dropoff_datetime') }} + 3600
   END
 {%- endmacro %}
 
-{% macro is_plausible(duration, distance, fare) -%}
-  (COALESCE({{ distance }} BETWEEN {{ var('plausible_miles')[0] }} AND {{ var('plausible_miles')[1] }}, FALSE)
-  AND COALESCE({{ duration }} BETWEEN {{ var('plausible_minutes')[0] * 60 }} AND {{ var('plausible_minutes')[1] * 60 }}, FALSE)
-  AND COALESCE({{ distance }} * 3600.0 BETWEEN {{ var('plausible_mph')[0] }} * {{ duration }} AND {{ var('plausible_mph')[1] }} * {{ duration }}, FALSE)
-  AND COALESCE({{ fare }} BETWEEN {{ var('plausible_fare')[0] }} AND {{ var('plausible_fare')[1] }}, FALSE))
+{% macro is_within(column, bounds, otherwise='FALSE') -%}
+  COALESCE({{ column }} BETWEEN {{ bounds[0] }} AND {{ bounds[1] }}, {{ otherwise }})
+{%- endmacro %}
+{% macro lasts_plausibly() -%}
+  {{ is_within('duration_s', [var('plausible_minutes')[0] * 60, var('plausible_minutes')[1] * 60]) }}
+{%- endmacro %}
+
+{# `otherwise` is for columns without a value: those that old files of the dataset lack condemn no trip. #}
+{% macro is_plausible(distance, fare, otherwise='FALSE') -%}
+  ({{ lasts_plausibly() }}
+  AND {{ is_within(distance, var('plausible_miles'), otherwise) }}
+  AND COALESCE({{ distance }} * 3600.0 BETWEEN {{ var('plausible_mph')[0] }} * duration_s AND {{ var('plausible_mph')[1] }} * duration_s, {{ otherwise }})
+  AND {{ is_within(fare, var('plausible_fare'), otherwise) }})
 {%- endmacro %}
 
 {% macro trips_of(dataset) -%}
@@ -37,8 +63,8 @@ SELECT
   source_month,
   pickup_datetime,
   dropoff_datetime,
-  pickup_location_id,
-  dropoff_location_id,
+  CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
+  CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
   duration_s,
   trip_distance AS distance_mi,
   fare_amount AS fare_usd,
@@ -48,24 +74,18 @@ SELECT
   congestion_surcharge AS congestion_surcharge_usd,
   {{ 'airport_fee' if dataset == 'yellow' else nothing(float()) }} AS airport_fee_usd,
   cbd_congestion_fee AS cbd_congestion_fee_usd,
-  {{ nothing(float()) }} AS black_car_fund_usd,
-  {{ nothing(float()) }} AS sales_tax_usd,
+  {{ lacking(float(), ['black_car_fund_usd', 'sales_tax_usd']) }},
   tolls_amount AS tolls_usd,
   tip_amount AS tip_usd,
   COALESCE(payment_type = 1, FALSE) AS tip_recorded,
   total_amount AS total_usd,
-  {{ nothing(float()) }} AS driver_pay_usd,
-  {{ nothing(whole()) }} AS wait_s,
+  {{ pay_and_wait_lacking() }},
   CAST(passenger_count AS {{ whole() }}) AS passengers,
   CAST(payment_type AS {{ whole() }}) AS payment_type,
-  {{ nothing(bool()) }} AS shared_asked,
-  {{ nothing(bool()) }} AS shared_matched,
-  {{ nothing(bool()) }} AS wav_asked,
-  {{ nothing(bool()) }} AS wav_served,
-  {{ nothing(bool()) }} AS access_a_ride,
+  {{ lacking(bool(), ['shared_asked', 'shared_matched', 'wav_asked', 'wav_served', 'access_a_ride']) }},
   COALESCE(fare_amount < 0, FALSE) AS is_refund,
   COALESCE(payment_type, 0) = 0 AND passenger_count IS NULL AS is_null_block,
-  {{ is_plausible('duration_s', 'trip_distance', 'fare_amount') }} AS is_plausible
+  {{ is_plausible('trip_distance', 'fare_amount') }} AS is_plausible
 FROM (SELECT source.*, {{ duration_by_clock() }} AS duration_s FROM {{ source('taxi', dataset ~ '_trips') }} AS source) AS t
 {%- endmacro %}
 
@@ -76,28 +96,22 @@ SELECT
   source_month,
   pickup_datetime,
   dropoff_datetime,
-  pickup_location_id,
-  dropoff_location_id,
+  CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
+  CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
   duration_s,
-  {% for name in ['distance_mi', 'fare_usd', 'extra_usd', 'mta_tax_usd', 'improvement_surcharge_usd',
+  {{ lacking(float(), ['distance_mi', 'fare_usd', 'extra_usd', 'mta_tax_usd', 'improvement_surcharge_usd',
     'congestion_surcharge_usd', 'airport_fee_usd', 'cbd_congestion_fee_usd', 'black_car_fund_usd', 'sales_tax_usd',
-    'tolls_usd', 'tip_usd'] -%}
-  {{ nothing(float()) }} AS {{ name }},
-  {% endfor -%}
+    'tolls_usd', 'tip_usd']) }},
   {{ nothing(bool()) }} AS tip_recorded,
   {{ nothing(float()) }} AS total_usd,
-  {{ nothing(float()) }} AS driver_pay_usd,
-  {{ nothing(whole()) }} AS wait_s,
-  {{ nothing(whole()) }} AS passengers,
-  {{ nothing(whole()) }} AS payment_type,
+  {{ pay_and_wait_lacking() }},
+  {{ lacking(whole(), ['passengers', 'payment_type']) }},
   {{ nothing(bool()) }} AS shared_asked,
   COALESCE(sr_flag = 1, FALSE) AS shared_matched,
-  {{ nothing(bool()) }} AS wav_asked,
-  {{ nothing(bool()) }} AS wav_served,
-  {{ nothing(bool()) }} AS access_a_ride,
+  {{ lacking(bool(), ['wav_asked', 'wav_served', 'access_a_ride']) }},
   FALSE AS is_refund,
   FALSE AS is_null_block,
-  COALESCE(duration_s BETWEEN {{ var('plausible_minutes')[0] * 60 }} AND {{ var('plausible_minutes')[1] * 60 }}, FALSE) AS is_plausible
+  {{ lasts_plausibly() }} AS is_plausible
 FROM (SELECT source.*, {{ duration_by_clock() }} AS duration_s FROM {{ source('taxi', 'fhv_trips') }} AS source) AS t
 {%- endmacro %}
 
@@ -111,14 +125,12 @@ SELECT
   source_month,
   pickup_datetime,
   dropoff_datetime,
-  pickup_location_id,
-  dropoff_location_id,
+  CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
+  CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
   duration_s,
   trip_miles AS distance_mi,
   base_passenger_fare AS fare_usd,
-  {{ nothing(float()) }} AS extra_usd,
-  {{ nothing(float()) }} AS mta_tax_usd,
-  {{ nothing(float()) }} AS improvement_surcharge_usd,
+  {{ lacking(float(), ['extra_usd', 'mta_tax_usd', 'improvement_surcharge_usd']) }},
   congestion_surcharge AS congestion_surcharge_usd,
   airport_fee AS airport_fee_usd,
   cbd_congestion_fee AS cbd_congestion_fee_usd,
@@ -133,8 +145,7 @@ SELECT
   driver_pay AS driver_pay_usd,
   CASE WHEN {{ seconds_between('request_datetime', 'pickup_datetime') }} >= 0
     THEN {{ seconds_between('request_datetime', 'pickup_datetime') }} END AS wait_s,
-  {{ nothing(whole()) }} AS passengers,
-  {{ nothing(whole()) }} AS payment_type,
+  {{ lacking(whole(), ['passengers', 'payment_type']) }},
   shared_request_flag = 'Y' AS shared_asked,
   COALESCE(shared_match_flag = 'Y', sr_flag = 1) AS shared_matched,
   wav_request_flag = 'Y' AS wav_asked,
@@ -142,7 +153,8 @@ SELECT
   access_a_ride_flag = 'Y' AS access_a_ride,
   COALESCE(base_passenger_fare < 0, FALSE) AS is_refund,
   FALSE AS is_null_block,
-  {{ is_plausible('duration_s', 'trip_miles', 'base_passenger_fare') }} AS is_plausible
+  ({{ is_plausible('trip_miles', 'base_passenger_fare', otherwise='TRUE') }}
+  AND {{ is_within('driver_pay', var('plausible_driver_pay'), otherwise='TRUE') }}) AS is_plausible
 FROM (
   SELECT source.*, COALESCE(CAST(trip_time AS {{ whole() }}), {{ duration_by_clock() }}) AS duration_s
   FROM {{ source('taxi', 'fhvhv_trips') }} AS source
@@ -170,4 +182,4 @@ FROM (
 {%- endmacro %}
 {% macro rows_where(condition) -%} CAST(SUM(CASE WHEN {{ condition }} THEN 1 ELSE 0 END) AS {{ whole() }}) {%- endmacro %}
 {# NULL where the dataset has no such column. #}
-{% macro flagged(column) -%} CAST(SUM(CASE WHEN {{ column }} THEN 1 WHEN NOT {{ column }} THEN 0 END) AS {{ whole() }}) {%- endmacro %}
+{% macro flagged(column) -%} CAST(SUM(CASE WHEN {{ column }} THEN 1 WHEN NOT ({{ column }}) THEN 0 END) AS {{ whole() }}) {%- endmacro %}

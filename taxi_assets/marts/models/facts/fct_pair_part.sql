@@ -3,8 +3,8 @@ WITH t AS (
     source_month,
     dataset,
     company,
-    CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
-    CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
+    pickup_location_id,
+    dropoff_location_id,
     CASE
       WHEN {{ part('hour', 'pickup_datetime') }} < 6 THEN 'night'
       WHEN {{ part('hour', 'pickup_datetime') }} < 10 THEN 'morning'

@@ -13,7 +13,7 @@ sums AS (
     company,
     CAST(pickup_datetime AS date) AS pickup_date,
     {{ part('hour', 'pickup_datetime') }} AS pickup_hour,
-    CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
+    pickup_location_id,
     COUNT(*) AS trips,
     {{ rows_where('is_refund') }} AS refunds,
     {{ rows_where('is_null_block') }} AS null_block_trips,

@@ -26,6 +26,7 @@ sums AS (
     {{ rows_where(first_of_month('pickup_datetime') ~ ' <> source_month') }} AS stray_trips,
     {{ rows_where('duration_s >= 82800') }} AS day_long_trips,
     {{ rows_where('dropoff_datetime < pickup_datetime') }} AS backward_trips,
+    {{ rows_where(clocks_went_back() ~ ' OR ' ~ clocks_went_forward()) }} AS clock_change_trips,
     {{ flagged('distance_mi = 0') }} AS no_distance_trips,
     CASE WHEN '{{ var("dataset") }}' IN ('yellow', 'green') THEN {{ rows_where(
       cents('total_usd') ~ ' <> ' ~ cents("(fare_usd + COALESCE(extra_usd, 0) + COALESCE(mta_tax_usd, 0) + COALESCE(improvement_surcharge_usd, 0) + COALESCE(congestion_surcharge_usd, 0) + COALESCE(airport_fee_usd, 0) + COALESCE(cbd_congestion_fee_usd, 0) + COALESCE(tolls_usd, 0) + COALESCE(tip_usd, 0))")

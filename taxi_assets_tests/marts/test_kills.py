@@ -1,0 +1,102 @@
+"""Marts made again, killed at any moment, two at once, emptied: they end as a build from nothing would."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any
+
+import pytest
+
+from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.errors import ServiceUnavailableError
+from taxi_assets.marts import runner
+from taxi_assets.marts.catalog import catalog
+from taxi_assets.settings import Settings
+from taxi_assets_tests.conftest import World, make_world
+from taxi_assets_tests.marts.conftest import APRIL, WAREHOUSES, marts_of
+
+GREEN, MAY = DATASETS["green"], date(2020, 5, 1)
+# Of the statements of a run: early, after some tables, and after most of them.
+MOMENTS = (2, 9, 14)
+Rows = dict[tuple[str, date], list[str]]
+
+
+@pytest.fixture(scope="module")
+def town(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return a world with two months of green and no marts."""
+    world = make_world(services, tmp_path_factory.mktemp("kills") / "data")
+    for month in (APRIL, MAY):
+        assert world.run("green", month).success
+    return world
+
+
+@pytest.fixture(params=WAREHOUSES)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    name: str = request.param
+    return name
+
+
+def held(world: World, name: str) -> Rows:
+    """Return all rows of each table and month, as texts in an order."""
+    marts, found = marts_of(world, name), {}
+    for model in catalog().facts:
+        at = list(model.columns).index("source_month")
+        _, rows = marts.query(f"SELECT {', '.join(model.columns)} FROM {marts.name(model.name)}")
+        for month in (APRIL, MAY):
+            found[model.name, month] = sorted(str(row) for row in rows if row[at] == month)
+    return found
+
+
+def fresh(world: World, name: str) -> Rows:
+    """Return what a build from nothing gives."""
+    marts = marts_of(world, name)
+    marts.drop_tables()
+    marts.make_months(GREEN, [APRIL, MAY])
+    return held(world, name)
+
+
+def delete(world: World, name: str, month: date, condition: str) -> None:
+    """Correct a month as a smaller file would, in the table of trips alone."""
+    table = world.resources[name].table(GREEN)
+    statement = f"DELETE FROM {{}} WHERE source_month = DATE '{month}' AND {condition}"
+    if name == "bigquery":
+        marts_of(world, name).query(statement.format(f"`{table}`"))
+        return
+    with world.postgres.connect() as connection:
+        connection.execute(statement.format(table).encode())
+
+
+def test_corrected_killed_two_at_once_and_emptied(town: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    marts = marts_of(town, name)
+    together(lambda: marts.make_months(GREEN, [APRIL]), lambda: marts.make_months(GREEN, [MAY]))
+    old = held(town, name)
+    assert all(old.values())
+
+    delete(town, name, APRIL, "total_amount > 20")
+    for moment in MOMENTS:
+        with monkeypatch.context() as killing:
+            command = (sys.executable, "-m", "taxi_assets_tests.support.marts_process", str(moment))
+            killing.setattr(runner, "PROCESS", command)
+            with pytest.raises(ServiceUnavailableError, match="killed by signal 9"):
+                marts.make_months(GREEN, [APRIL])
+    killed = held(town, name)
+    # Two at once for the month, which is also the run after a kill.
+    together(*[lambda: marts.make_months(GREEN, [APRIL])] * 2)
+    corrected = held(town, name)
+    assert corrected == fresh(town, name)
+    assert corrected["fct_zone_hour", APRIL] != old["fct_zone_hour", APRIL]
+    # Each table was wholly the old or the new one, and no other month was touched.
+    mixed = {key: rows for key, rows in killed.items() if rows not in (old[key], corrected[key])}
+    assert {k: (v[:9], old[k][:9], corrected[k][:9]) for k, v in mixed.items()} == {}
+    assert {key: killed[key] for key in killed if key[1] == MAY} == {key: old[key] for key in old if key[1] == MAY}
+
+    delete(town, name, APRIL, "TRUE")
+    marts.make_months(GREEN, [APRIL])
+    assert held(town, name) == {key: [] if key[1] == APRIL else rows for key, rows in corrected.items()}
+
+
+def together(*acts: Any) -> None:
+    with ThreadPoolExecutor(len(acts)) as pool:
+        for done in [pool.submit(act) for act in acts]:
+            done.result()
