@@ -9,6 +9,7 @@ from taxi_assets.defs.assets import build_assets
 from taxi_assets.defs.assets.marts import GROUP, build_month_marts, build_views, key
 from taxi_assets.marts.catalog import catalog
 from taxi_assets_tests.conftest import World
+from taxi_assets_tests.support.automation import evaluate
 
 APRIL = date(2020, 4, 1)
 GREEN = DATASETS["green"]
@@ -25,7 +26,7 @@ def test_marts_follow_the_load_of_an_old_month_and_its_correction(
 
     def tick() -> dict[dg.AssetKey, set[str | None]]:
         nonlocal cursor
-        result = dg.evaluate_automation_conditions(definitions, dagster_home, selection, cursor=cursor)
+        result = evaluate(definitions, dagster_home, selection, cursor=cursor)
         cursor = result.cursor
         asked = {k: result.get_requested_partitions(k) for k in definitions.resolve_all_asset_keys()}
         return {k: partitions for k, partitions in asked.items() if partitions and len(k.path) == 4}

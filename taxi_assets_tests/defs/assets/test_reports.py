@@ -29,6 +29,7 @@ from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, failure, instance, make_world
 from taxi_assets_tests.contract.test_zone_shapes import packed_shapes
+from taxi_assets_tests.support.automation import evaluate
 
 GREEN, MARCH, HIRE = DATASETS["green"], date(2023, 3, 1), date(2025, 1, 1)
 NO_RESOURCES = {"lake": None, "postgres": None}
@@ -208,10 +209,10 @@ def test_the_overview_follows_the_months_and_each_month_its_marts() -> None:
     fact = dg.AssetKey(["marts", "postgres", "green", "fct_zone_hour"])
     home = dg.DagsterInstance.ephemeral()
     definitions = dg.Definitions([build_month_report(GREEN), build_overview()], resources=NO_RESOURCES)
-    first = dg.evaluate_automation_conditions(definitions, home)
+    first = evaluate(definitions, home)
     assert first.total_requested == 0
     home.report_runless_asset_event(dg.AssetMaterialization(["green", "month_report"], partition=MARCH.isoformat()))
-    second = dg.evaluate_automation_conditions(definitions, home, cursor=first.cursor)
+    second = evaluate(definitions, home, cursor=first.cursor)
     assert second.get_requested_partitions(dg.AssetKey(["reports", "overview"])) == {None}
     spec = next(iter(build_month_report(GREEN).specs))
     assert fact in {dep.asset_key for dep in spec.deps}
