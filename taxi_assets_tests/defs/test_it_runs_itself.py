@@ -25,8 +25,6 @@ from taxi_assets_tests.support.waiting import HANG_SECONDS
 ROWS = 300
 # dequeue_num_workers in dagster.yaml.
 LAUNCHES_AT_ONCE = 2
-# max_concurrent_runs there.
-RUNS_AT_ONCE = 2
 TODAY = datetime.now(NEW_YORK).date()
 DONE = dg.DagsterRunStatus.SUCCESS
 
@@ -175,13 +173,12 @@ def test_a_backfill_survives_whatever_is_killed(town: Town):
     dagster.start("webserver")
 
     wait(lambda: done() >= 36, "all months")
-    # Every month once; by a retry that of the killed run, what the daemon was launching when it was killed, and, if
-    # the machine is so busy that they last that long, the runs that its code server has when it ends for want of it.
+    # Every month once; by a retry that of the killed run, and what the daemon was just launching when it was killed.
     runs = dagster.runs(job)
     assert town.loads("yellow") == Counter(map(month_text, months))
     lost = [run.run_id for run in runs if run.status is not DONE]
     assert running.run_id in lost
-    assert len(lost) <= 1 + LAUNCHES_AT_ONCE + RUNS_AT_ONCE
+    assert len(lost) <= 1 + LAUNCHES_AT_ONCE
     assert len(runs) == 36 + len(lost)
     # Of what waits, the newest month is taken: so it is with all that began after the last was requested.
     records = [dagster.instance.get_run_record_by_id(run.run_id) for run in runs if run.parent_run_id is None]
