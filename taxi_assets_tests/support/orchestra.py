@@ -145,6 +145,10 @@ class Orchestra:
         """Return the job's runs, the oldest first."""
         return list(reversed(self.instance.get_runs(dg.RunsFilter(job_name=job))))
 
+    def why(self, run_id: str) -> list[str]:
+        """Return what Dagster recorded of a run's way and end, to be shown by a test that fails."""
+        return [entry.user_message or entry.message for entry in self.instance.all_logs(run_id)][-6:]
+
     def pid_of(self, run: dg.DagsterRun) -> int | None:
         """Return the process of a run, by what it said when it began."""
         for entry in self.instance.all_logs(run.run_id):
