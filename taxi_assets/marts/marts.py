@@ -6,18 +6,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from google.api_core.exceptions import NotFound
-from psycopg import sql
-
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.errors import ServiceError
 from taxi_assets.marts.catalog import catalog
+from taxi_assets.marts.homes import HOMES, Home
 from taxi_assets.marts.runner import Node, run_dbt
-from taxi_assets.marts.targets import SCHEMA, bigquery_target, postgres_target
-from taxi_assets.resources.bigquery import BigQueryWarehouse
-from taxi_assets.resources.postgres import PostgresWarehouse
-from taxi_assets.resources.warehouse import WAREHOUSES
+from taxi_assets.resources.warehouse import Warehouse
 
 _METERED = {
     "fare_amount": "sum_fare_usd",
@@ -55,7 +50,7 @@ MONTHS_AT_ONCE = 12
 class Marts:
     """The marts beside a warehouse's tables; `state` is a folder for dbt's parsed project."""
 
-    warehouse: Any
+    warehouse: Warehouse
     state: Path
 
     @property
@@ -66,14 +61,12 @@ class Marts:
     @property
     def resource(self) -> str:
         """Name of the warehouse's resource."""
-        return next(name for name, kind in WAREHOUSES.items() if isinstance(self.warehouse, kind))
+        return self._home.resource
 
     @property
     def home(self) -> str:
         """The schema, or the project and dataset, that holds the marts."""
-        if isinstance(self.warehouse, BigQueryWarehouse):
-            return f"{self.warehouse.project}.{self.warehouse.dataset}_marts"
-        return SCHEMA
+        return self._home.name
 
     def make_months(
         self, dataset: Dataset, months: Sequence[date], manifests: Mapping[date, Manifest] | None = None
@@ -86,7 +79,7 @@ class Marts:
             ServiceError: A model failed; tables after it keep the rows they had.
         """
         counts = {month: (m.raw_rows, m.rejected_rows) for month, m in (manifests or {}).items()}
-        nodes = run_dbt(self._target(), self.state, "build", ["facts"], dataset.name, sorted(months), counts)
+        nodes = run_dbt(self._home.target, self.state, "build", ["facts"], dataset.name, sorted(months), counts)
         self._check(nodes)
         return [node for node in nodes if node.kind == "test"]
 
@@ -99,12 +92,12 @@ class Marts:
         self.warehouse.ensure_tables()
         names = [model.name for model in catalog().facts] if self.month_sums(DATASETS["yellow"]) is None else []
         # Without any such month, the tables stay empty.
-        self._check(run_dbt(self._target(), self.state, "run", [*names, *(m.name for m in catalog().views)]))
+        self._check(run_dbt(self._home.target, self.state, "run", [*names, *(m.name for m in catalog().views)]))
 
     def month_rows(self, model: str, dataset: Dataset, months: Iterable[date]) -> dict[date, int]:
         """Return the rows of each of the months in a table of marts."""
         dates = ", ".join(f"DATE '{month.isoformat()}'" for month in months)
-        found = self._query(
+        _, found = self._home.query(
             f"SELECT source_month, COUNT(*) FROM {self.name(model)} WHERE dataset = '{dataset.name}' "
             f"AND source_month IN ({dates}) GROUP BY source_month"
         )
@@ -112,11 +105,11 @@ class Marts:
 
     def month_sums(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, Totals] | None:
         """Return the trips and cents of each month in `fct_zone_hour`, or None if the marts were never made."""
-        if not self._were_made():
+        if not self._home.has("fct_zone_hour"):
             return None
         money = MONEY[dataset.name]
         sums = "".join(f", COALESCE(SUM({column}), 0)" for column in money.values())
-        rows = self._query(
+        _, rows = self._home.query(
             f"SELECT source_month, SUM(trips){sums} FROM {self.name('fct_zone_hour')} "
             f"WHERE dataset = '{dataset.name}' AND source_month BETWEEN DATE '{first.isoformat()}' "
             f"AND DATE '{last.isoformat()}' GROUP BY source_month ORDER BY source_month"
@@ -134,48 +127,19 @@ class Marts:
 
     def drop_tables(self) -> None:
         """Drop all tables and views of the marts."""
-        if isinstance(self.warehouse, BigQueryWarehouse):
-            with self.warehouse.get_client() as client:
-                client.delete_dataset(self.home, delete_contents=True, not_found_ok=True)
-            return
-        with self._postgres() as connection:
-            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+        self._home.drop()
 
     def name(self, model: str) -> str:
         """Return the full name of a table or view, as a query has it."""
-        return f"`{self.home}.{model}`" if isinstance(self.warehouse, BigQueryWarehouse) else f"{self.home}.{model}"
+        return self._home.table(model)
 
     def query(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a query and return the names of its columns and its rows."""
-        if isinstance(self.warehouse, BigQueryWarehouse):
-            with self.warehouse.get_client() as client:
-                rows = client.query(text).result()
-                return [field.name for field in rows.schema], [tuple(row.values()) for row in rows]
-        with self._postgres() as connection:
-            cursor = connection.execute(text.encode())
-            return [column.name for column in cursor.description or ()], cursor.fetchall()
+        return self._home.query(text)
 
-    def _were_made(self) -> bool:
-        if not isinstance(self.warehouse, BigQueryWarehouse):
-            return self._query(f"SELECT to_regclass('{SCHEMA}.fct_zone_hour') IS NOT NULL") == [(True,)]
-        with self.warehouse.get_client() as client:
-            try:
-                client.get_table(f"{self.home}.fct_zone_hour")
-            except NotFound:
-                return False
-        return True
-
-    def _query(self, text: str) -> list[tuple[Any, ...]]:
-        return self.query(text)[1]
-
-    def _postgres(self) -> Any:
-        warehouse: PostgresWarehouse = self.warehouse
-        return warehouse.connect()
-
-    def _target(self) -> Any:
-        if isinstance(self.warehouse, BigQueryWarehouse):
-            return bigquery_target(self.warehouse)
-        return postgres_target(self.warehouse)
+    @property
+    def _home(self) -> Home:
+        return HOMES[type(self.warehouse)](self.warehouse)  # type: ignore[arg-type]
 
     def _check(self, nodes: Sequence[Node]) -> None:
         failed = [node for node in nodes if node.status in ("error", "runtime error")]

@@ -78,6 +78,27 @@ def month_asset(
     return decorate
 
 
+def follow_every_month(*ignored: dg.AssetKey) -> dg.AutomationCondition:
+    """Return the condition of assets that follow what they read, for months of any age: TLC publishes old ones anew.
+
+    Updates of the assets that are `ignored` request nothing.
+    """
+    condition = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+    return condition.ignore(dg.AssetSelection.assets(*ignored)) if ignored else condition
+
+
+def build_group_sensor(
+    group: str, enabled_by_default: bool, description: str
+) -> dg.AutomationConditionSensorDefinition:
+    """Build the sensor `<group>_sensor`, which requests the assets of the group by their conditions."""
+    return dg.AutomationConditionSensorDefinition(
+        f"{group}_sensor",
+        target=dg.AssetSelection.groups(group),
+        default_status=dg.DefaultSensorStatus.RUNNING if enabled_by_default else dg.DefaultSensorStatus.STOPPED,
+        description=description,
+    )
+
+
 def description_of(compute: Callable[..., object], title: str, **names: str) -> str:
     """Return an asset's description: the title, then the function's docstring with its placeholders filled."""
     return f"{title}. {inspect.cleandoc(compute.__doc__ or '').format(**names)}"

@@ -12,7 +12,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONES_TABLE, trips_table
-from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure
+from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure, build_group_sensor, follow_every_month
 from taxi_assets.defs.assets.metadata import LINEAGE
 from taxi_assets.defs.partitions import monthly
 from taxi_assets.marts.catalog import Model, catalog
@@ -45,12 +45,8 @@ def build_marts_job() -> AssetJobDefinition:
 
 def build_marts_sensor(enabled_by_default: bool) -> dg.AutomationConditionSensorDefinition:
     """Build the sensor that makes a month's marts when its tables were loaded."""
-    return dg.AutomationConditionSensorDefinition(
-        "marts_sensor",
-        target=dg.AssetSelection.groups(GROUP),
-        default_status=dg.DefaultSensorStatus.RUNNING if enabled_by_default else dg.DefaultSensorStatus.STOPPED,
-        description="Makes the marts of each month, of any age, when its tables have been loaded, or loaded anew.",
-    )
+    text = "Makes the marts of each month, of any age, when its tables have been loaded, or loaded anew."
+    return build_group_sensor(GROUP, enabled_by_default, text)
 
 
 def key(warehouse: str, *path: str) -> dg.AssetKey:
@@ -61,8 +57,6 @@ def key(warehouse: str, *path: str) -> dg.AssetKey:
 def build_month_marts(dataset: Dataset, warehouse: str) -> dg.AssetsDefinition:
     """Build the assets `marts/<warehouse>/<dataset>/<table>`: the dataset's months in each table."""
     table = dg.AssetKey([dataset.name, WAREHOUSES[warehouse].asset_name])
-    # Of every month, not only the newest: TLC publishes old months anew.
-    follow = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
     facts = catalog().facts
 
     @dg.multi_asset(
@@ -71,7 +65,7 @@ def build_month_marts(dataset: Dataset, warehouse: str) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 key(warehouse, dataset.name, model.name),
                 deps=[table],
-                automation_condition=follow,
+                automation_condition=follow_every_month(),
                 **_described(model, warehouse, _lineage(model, dataset.name, {trips_table(dataset.name): table})),
             )
             for model in facts

@@ -4,11 +4,11 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import psycopg
@@ -23,7 +23,14 @@ from taxi_assets.contract.object_names import (
     ZONES_OBJECT,
     report_object,
 )
-from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure, description_of, month_of
+from taxi_assets.defs.assets.common import (
+    OWNERS,
+    as_dagster_failure,
+    build_group_sensor,
+    description_of,
+    follow_every_month,
+    month_of,
+)
 from taxi_assets.defs.assets.marts import key as mart_key
 from taxi_assets.defs.assets.marts import manifests_of, marts_state
 from taxi_assets.defs.checks import Check
@@ -33,6 +40,7 @@ from taxi_assets.marts.catalog import catalog
 from taxi_assets.marts.marts import Marts
 from taxi_assets.months import month_text, parse_month
 from taxi_assets.resources.lake import LakeObject, LakeResource
+from taxi_assets.resources.warehouse import Warehouse
 from taxi_assets.runtime.queues import queue_tags
 
 if TYPE_CHECKING:
@@ -57,7 +65,6 @@ def build_month_report(dataset: Dataset) -> dg.AssetsDefinition:
     key = [dataset.name, "month_report"]
     facts = [mart_key("postgres", dataset.name, model.name) for model in catalog().facts]
     static = [dg.AssetKey("zones"), mart_key("postgres", "dim_zone")]
-    follow = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
 
     def month_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Draw the month: up to ten charts on one page, from the marts in PostgreSQL.
@@ -84,23 +91,16 @@ def build_month_report(dataset: Dataset) -> dg.AssetsDefinition:
             check_results=[check],
         )
 
-    return dg.asset(
+    return _report(
+        month_report,
         key=key,
         deps=[*facts, *static],
-        group_name=GROUP,
         partitions_def=monthly(dataset),
         description=description_of(month_report, dataset.title),
         check_specs=[NUMBERS.of(key)],
-        kinds={"html", "altair"},
-        owners=OWNERS,
-        tags={"layer": "report"},
-        required_resource_keys={"lake", "postgres"},
-        pool="clean",
-        op_tags=queue_tags("clean"),
-        code_version=PAGE_VERSION,
         # Of every month, as its marts; the zones and views are the same for all.
-        automation_condition=follow.ignore(dg.AssetSelection.assets(*static)),
-    )(month_report)
+        automation_condition=follow_every_month(*static),
+    )
 
 
 def build_overview() -> dg.AssetsDefinition:
@@ -125,12 +125,23 @@ def build_overview() -> dg.AssetsDefinition:
             metadata={"dagster/uri": stored.uri, "bytes": stored.bytes, **_pictures(made.page)}, check_results=[check]
         )
 
-    return dg.asset(
+    return _report(
+        overview,
         key=key,
         deps=[*([name, "month_report"] for name in DATASETS), dg.AssetKey("zones"), mart_key("postgres", "dim_zone")],
-        group_name=GROUP,
         description=description_of(overview, "All of history"),
         check_specs=[dg.AssetCheckSpec(NUMBERS.name, asset=key, description=NUMBERS.description)],
+        # Once for all months that are drawn together; most months of a dataset are never drawn.
+        automation_condition=dg.AutomationCondition.any_deps_updated().since_last_handled()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress(),
+    )
+
+
+def _report(draw: Callable[[dg.AssetExecutionContext], dg.MaterializeResult], **more: Any) -> dg.AssetsDefinition:
+    """Return the asset that draws a page, with what all reports have in common."""
+    made: dg.AssetsDefinition = dg.asset(
+        group_name=GROUP,
         kinds={"html", "altair"},
         owners=OWNERS,
         tags={"layer": "report"},
@@ -138,24 +149,19 @@ def build_overview() -> dg.AssetsDefinition:
         pool="clean",
         op_tags=queue_tags("clean"),
         code_version=PAGE_VERSION,
-        # Once for all months that are drawn together; most months of a dataset are never drawn.
-        automation_condition=dg.AutomationCondition.any_deps_updated().since_last_handled()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress(),
-    )(overview)
+        **more,
+    )(draw)
+    return made
 
 
 def build_reports_sensor(enabled_by_default: bool) -> dg.AutomationConditionSensorDefinition:
     """Build the sensor that draws a month when its marts were made."""
-    return dg.AutomationConditionSensorDefinition(
-        "reports_sensor",
-        target=dg.AssetSelection.groups(GROUP),
-        default_status=dg.DefaultSensorStatus.RUNNING if enabled_by_default else dg.DefaultSensorStatus.STOPPED,
-        description="Draws the page of each month when its marts were made, or made anew.",
+    return build_group_sensor(
+        GROUP, enabled_by_default, "Draws the page of each month when its marts were made, or made anew."
     )
 
 
-def postgres_marts(lake: LakeResource, warehouse: object) -> Marts:
+def postgres_marts(lake: LakeResource, warehouse: Warehouse) -> Marts:
     """Return the marts that reports are drawn from.
 
     Raises:
