@@ -1,10 +1,8 @@
 """`taxi materialize`, as people type it: checked first, shown on the way, one sentence at a failure."""
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -16,25 +14,12 @@ from taxi_assets.cli import month_runs
 from taxi_assets.cli.main import cli
 from taxi_assets.cli.month_runs import StepReport
 from taxi_assets.cli.progress import progress
-from taxi_assets.local.ports import free_port
-from taxi_assets.local.stack import Stack
-from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+from taxi_assets.settings import Settings
 from taxi_assets_tests.support.http_server import Fault, serve
 from taxi_assets_tests.support.versions import version
 from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run a local stack without Dagster's services, and return the variables of a user's shell beside it."""
-    folder = tmp_path_factory.mktemp("stack")
-    own = {name: str(free_port()) for name in PORT_DEFAULTS}
-    own |= {"TAXI_DATA_DIR": str(folder / "data"), "TAXI_SAMPLE_ROWS": "1000", "PATH": os.environ["PATH"]}
-    own |= {"HOME": str(folder), "PYTHONPATH": str(PROJECT_ROOT)}
-    with Stack(Settings.from_environment(own), dagster=False, environ=own).running():
-        yield own
 
 
 def start(variables: dict[str, str], folder: Path, *arguments: str) -> "subprocess.Popen[str]":

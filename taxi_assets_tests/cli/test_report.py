@@ -3,29 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from taxi_assets.local.ports import free_port
-from taxi_assets.local.stack import Stack
-from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
+from taxi_assets.settings import PROJECT_ROOT
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Run a local stack with one month of samples, and return the variables of a user's shell beside it."""
-    folder = tmp_path_factory.mktemp("stack")
-    own = {name: str(free_port()) for name in PORT_DEFAULTS}
-    own |= {"TAXI_DATA_DIR": str(folder / "data"), "TAXI_SAMPLE_ROWS": "1000", "PATH": os.environ["PATH"]}
-    own |= {"HOME": str(folder), "PYTHONPATH": str(PROJECT_ROOT)}
-    with Stack(Settings.from_environment(own), dagster=False, environ=own).running():
-        assert taxi(own, "materialize", "green", "2020-04").returncode == 0
-        yield own
 
 
 def taxi(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -34,6 +19,7 @@ def taxi(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedPro
 
 
 def test_the_site_is_written_with_a_line_a_page_into_the_bucket_or_a_folder(variables: dict[str, str], tmp_path: Path):
+    assert taxi(variables, "materialize", "green", "2020-04").returncode == 0
     done = taxi(variables, "report")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.strip().splitlines()
