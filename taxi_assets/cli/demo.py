@@ -89,6 +89,7 @@ def _answer(
     """Make the marts of the months in both warehouses, and print what a trip cost in each."""
     lake = resources["lake"]
     made = [Marts(resources[name], marts_state(lake)) for name in WAREHOUSES]
+    log("Making the marts of these months, which takes about a minute ...")
     with ThreadPoolExecutor(len(made)) as pool:
         for label in pool.map(lambda marts: _make(lake, marts, datasets, months), made):
             log(f"✓ marts in {label}")

@@ -157,9 +157,11 @@ def _in_marts(
     for month in sorted(expected.keys() | held.keys()):
         mine, kept = held.get(month, Totals()), expected[month].kept if month in expected else Totals()
         counts = [("trips", mine.rows, kept.rows)]
-        counts += [
-            (f"cents of {name}", mine.cents.get(name, 0), kept.cents.get(name, 0)) for name in MONEY[dataset.name]
-        ]
+        if mine.rows:
+            # Of a month that was never made, its sums would say nothing more.
+            counts += [
+                (f"cents of {name}", mine.cents.get(name, 0), kept.cents.get(name, 0)) for name in MONEY[dataset.name]
+            ]
         wrong = [entry for entry in counts if entry[1] != entry[2]]
         if wrong:
             here, there = (_as_text((entry[0], entry[side]) for entry in wrong) for side in (1, 2))
