@@ -56,16 +56,21 @@
   {%- endif -%}
 {%- endmacro %}
 
-{% macro metered_trips(dataset) -%}
-SELECT
-  '{{ dataset }}' AS dataset,
-  '{{ dataset | capitalize }} taxi' AS company,
+{# What every dataset has. #}
+{% macro when_and_where() -%}
   source_month,
   pickup_datetime,
   dropoff_datetime,
   CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
   CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
-  duration_s,
+  duration_s
+{%- endmacro %}
+
+{% macro metered_trips(dataset) -%}
+SELECT
+  '{{ dataset }}' AS dataset,
+  '{{ dataset | capitalize }} taxi' AS company,
+  {{ when_and_where() }},
   trip_distance AS distance_mi,
   fare_amount AS fare_usd,
   extra AS extra_usd,
@@ -93,12 +98,7 @@ FROM (SELECT source.*, {{ duration_by_clock() }} AS duration_s FROM {{ source('t
 SELECT
   'fhv' AS dataset,
   'For-hire bases' AS company,
-  source_month,
-  pickup_datetime,
-  dropoff_datetime,
-  CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
-  CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
-  duration_s,
+  {{ when_and_where() }},
   {{ lacking(float(), ['distance_mi', 'fare_usd', 'extra_usd', 'mta_tax_usd', 'improvement_surcharge_usd',
     'congestion_surcharge_usd', 'airport_fee_usd', 'cbd_congestion_fee_usd', 'black_car_fund_usd', 'sales_tax_usd',
     'tolls_usd', 'tip_usd']) }},
@@ -122,12 +122,7 @@ SELECT
     WHEN 'HV0002' THEN 'Juno' WHEN 'HV0003' THEN 'Uber' WHEN 'HV0004' THEN 'Via' WHEN 'HV0005' THEN 'Lyft'
     ELSE hvfhs_license_num
   END AS company,
-  source_month,
-  pickup_datetime,
-  dropoff_datetime,
-  CAST(pickup_location_id AS {{ whole() }}) AS pickup_location_id,
-  CAST(dropoff_location_id AS {{ whole() }}) AS dropoff_location_id,
-  duration_s,
+  {{ when_and_where() }},
   trip_miles AS distance_mi,
   base_passenger_fare AS fare_usd,
   {{ lacking(float(), ['extra_usd', 'mta_tax_usd', 'improvement_surcharge_usd']) }},
