@@ -53,7 +53,7 @@ def rebuild(
     force: bool,
     marts: bool,
 ) -> None:
-    """Load BigQuery and PostgreSQL from the lake alone: every month that it holds, and the zones.
+    """Load BigQuery and PostgreSQL from the lake alone: every month that it holds, and the zones and scored pairs.
 
     Of all datasets, or of DATASET; of all months, or of those from MONTH to MONTH, as 2019-01..2019-12 or 2020-04.
     Months that equal the lake are skipped, so that an interrupted rebuild can be repeated. With --marts, the marts of
@@ -75,7 +75,7 @@ def rebuild(
             [DATASETS[name] for name in chosen],
             first,
             last,
-            zones=dataset is None,
+            whole_tables=dataset is None,
             force=force,
             log=click.echo,
         )

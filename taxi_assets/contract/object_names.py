@@ -1,7 +1,10 @@
 """Names of objects in the lake; a local copy of an object lies under the same name in the cache folder."""
 
+from collections.abc import Mapping
 from datetime import date
 
+from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONES_TABLE, pairs_table
 from taxi_assets.months import month_text
 
 PENDING = "pending/"
@@ -22,6 +25,19 @@ def clean_object(dataset: str, month: date) -> str:
 ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
 ZONE_SHAPES_OBJECT = "clean/zones/taxi_zones.geojson"
 ZONE_AREAS_OBJECT = "clean/zones/zone_areas.parquet"
+
+
+def pairs_object(dataset: str) -> str:
+    """Return the object of a dataset's scored pairs of zones."""
+    return f"models/{dataset}/pairs.parquet"
+
+
+# The objects of the tables that are not loaded by month: each is replaced whole.
+WHOLE_TABLE_OBJECTS: Mapping[str, str] = {
+    ZONES_TABLE: ZONES_OBJECT,
+    ZONE_AREAS_TABLE: ZONE_AREAS_OBJECT,
+    **{pairs_table(dataset): pairs_object(dataset) for dataset in DATASETS},
+}
 
 
 REPORTS_PREFIX = "reports/"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
+import pyarrow.parquet as pq
+
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest
-from taxi_assets.contract.object_names import ZONES_OBJECT
-from taxi_assets.contract.tables import ZONES_TABLE
+from taxi_assets.contract.object_names import WHOLE_TABLE_OBJECTS
 from taxi_assets.errors import ServiceError, TaxiError
 from taxi_assets.marts.marts import Marts
 from taxi_assets.months import month_text
@@ -41,11 +42,11 @@ def rebuild(
     first: date = date.min,
     last: date = date.max,
     *,
-    zones: bool = False,
+    whole_tables: bool = False,
     force: bool = False,
     log: Callable[[str], None],
 ) -> Summary:
-    """Load the datasets' months from `first` to `last`, and with `zones` the zones, into each warehouse.
+    """Load the datasets' months from `first` to `last`, and with `whole_tables` what is not by month, too.
 
     A month that fails is logged with its reason, and the others continue. `force` also loads what equals the lake.
 
@@ -56,8 +57,9 @@ def rebuild(
     tasks: list[tuple[str, Callable[[], int | None]]] = []
     for warehouse in warehouses:
         warehouse.ensure_tables()
-        if zones and (found := lake.find(ZONES_OBJECT)):
-            tasks.append((f"zones in {warehouse.label}", partial(_load_zones, lake, warehouse, found)))
+        for table, name in WHOLE_TABLE_OBJECTS.items() if whole_tables else ():
+            if found := lake.find(name):
+                tasks.append((f"{table} in {warehouse.label}", partial(_load_table, lake, warehouse, table, found)))
     for dataset in datasets:
         months = {month: item for month, item in lake_objects(lake, dataset).items() if first <= month <= last}
         for warehouse in warehouses:
@@ -168,7 +170,7 @@ def _load(
     return manifest.kept.rows
 
 
-def _load_zones(lake: LakeResource, warehouse: Warehouse, item: LakeObject) -> int:
-    rows = int(item.metadata["rows"])
-    warehouse.replace_table(ZONES_TABLE, lake.file(item), rows)
+def _load_table(lake: LakeResource, warehouse: Warehouse, table: str, item: LakeObject) -> int:
+    rows: int = pq.read_metadata(lake.fetch(item.name)).num_rows
+    warehouse.replace_table(table, lake.file(item), rows)
     return rows

@@ -7,17 +7,20 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from psycopg import sql
 
 from taxi_assets.cli.main import cli
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.contract.object_names import clean_object
-from taxi_assets.contract.tables import TABLES
+from taxi_assets.contract.object_names import clean_object, pairs_object
+from taxi_assets.contract.tables import PAIRS_SCHEMA, TABLES, pairs_table
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets_tests.conftest import World, instance, make_world
 
+WHOLE_TABLES_HELD = ("zones", "zone_areas", "green_duration_pairs")
 MONTHS = (("green", date(2020, 4, 1)), ("green", date(2019, 5, 1)), ("yellow", date(2024, 1, 1)))
 
 
@@ -28,7 +31,25 @@ def filled(services: Any, tmp_path_factory: pytest.TempPathFactory) -> World:
     for dataset, month in MONTHS:
         assert world.run(dataset, month).success
     assert dg.materialize([build_zones()], resources=world.resources, instance=instance()).success
+    _publish_pairs(world)
     return world
+
+
+def _publish_pairs(world: World) -> None:
+    """Publish scored pairs of zones as `green/duration_pairs` does, without a model."""
+    month = date(2020, 4, 1)
+    pair = {
+        "model_month": month,
+        "scored_month": month,
+        "pickup_location_id": 74,
+        "dropoff_location_id": 75,
+        "trips": 9,
+    }
+    path = world.settings.data_dir / "pairs.parquet"
+    pq.write_table(pa.Table.from_pylist([pair], schema=PAIRS_SCHEMA.arrow), path)
+    stored = world.lake.put(path, pairs_object("green"), {})
+    for warehouse in (world.postgres, world.bigquery):
+        warehouse.replace_table(pairs_table("green"), world.lake.file(stored), 1)
 
 
 def taxi(world: World, *arguments: str) -> Result:
@@ -64,7 +85,7 @@ def contents(world: World) -> dict[str, tuple[int, str]]:
 
 def test_database_that_was_dropped_holds_the_same_rows_again(filled: World) -> None:
     before = contents(filled)
-    assert all(before[name][0] > 0 for name in ("green_trips", "yellow_trips", "zones"))
+    assert all(before[name][0] > 0 for name in ("green_trips", "yellow_trips", *WHOLE_TABLES_HELD))
     name = filled.postgres_url.split("/")[3].split("?")[0]
     with psycopg.connect(filled.postgres_url.replace(f"/{name}?", "/postgres?"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -77,7 +98,7 @@ def test_database_that_was_dropped_holds_the_same_rows_again(filled: World) -> N
     assert done.exit_code == 0, done.output
     assert contents(filled) == before
     trips = before["green_trips"][0] + before["yellow_trips"][0]
-    assert f"4 loaded with {trips + 265:,} rows, 0 equal already, 0 failed." in done.output
+    assert f"6 loaded with {trips + 265 + 263 + 1:,} rows, 0 equal already, 0 failed." in done.output
     assert "green 2020-04 in PostgreSQL: " in done.output
     assert "zones in PostgreSQL: 265 rows loaded" in done.output
     # A rebuild passes through the disk and does not fill it; the months' rows are there, and PostgreSQL has no more.
@@ -91,6 +112,8 @@ def test_bigquery_that_was_dropped_holds_the_same_rows_again(filled: World) -> N
     done = taxi(filled, "rebuild", "--bigquery")
     assert done.exit_code == 0, done.output
     assert [filled.bigquery.month_totals(DATASETS[dataset], month) for dataset, month in MONTHS] == before
+    for name in WHOLE_TABLES_HELD:
+        assert f"{name} in BigQuery: " in done.output
 
 
 def test_what_equals_the_lake_is_left_and_what_does_not_is_loaded(filled: World) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from dagster_shared.utils.warnings import BetaWarning
 
 from taxi_assets.contract.datasets import Dataset
-from taxi_assets.contract.object_names import clean_object
+from taxi_assets.contract.object_names import clean_object, pairs_object
 from taxi_assets.contract.tables import TABLES, pairs_table
 from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure, description_of, month_of, published_month
 from taxi_assets.defs.assets.metadata import column_schema
@@ -110,7 +110,7 @@ def build_duration_pairs(dataset: Dataset) -> dg.AssetsDefinition:
             tables = [pq.read_table(lake.fetch(name)) for name in names if lake.find(name) is not None]
             rows = pa.concat_tables([table.schema.arrow.empty_table(), *tables])
             pq.write_table(rows, path)
-            stored = lake.put(path, f"{store.models_prefix(dataset.name)}pairs.parquet", {})
+            stored = lake.put(path, pairs_object(dataset.name), {})
             file = LakeFile(stored.uri, lambda: nullcontext(path))
             published = {w.asset_name: w.replace_table(table.name, file, rows.num_rows) for w in warehouses}
         return dg.MaterializeResult(metadata={"dagster/row_count": rows.num_rows, **published})
