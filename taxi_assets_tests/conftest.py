@@ -66,6 +66,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist puts the groups into the names of tests after it
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs services, and order the tests for two processes, which take group after group.
 
