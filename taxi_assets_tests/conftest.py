@@ -41,13 +41,14 @@ TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")
 # Folders of tests that start nothing, but fit models or draw pages, which takes its time.
 TAKE_LONG = ("models", "reports")
-# Fixtures that start a stack of their own.
-STACKS = ("deployment", "ui")
+# Fixtures that files of a folder share: stacks of their own, and months that take long to load.
+SHARED = ("deployment", "ui", "filled")
 LONGEST = (
     "defs/test_it_runs_itself.py",
-    "deployment",
+    "marts/filled",
+    "deploy/deployment",
     "local/test_stack.py",
-    "ui",
+    "browser/ui",
     "defs/assets/test_files_of_others.py",
     "defs/test_terminate.py",
     "defs/assets/test_kills.py",
@@ -70,7 +71,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs services, and order the tests for two processes, which take group after group.
 
-    A group is what shares a stack, so that none is started twice, or a file. Those that take longest come first.
+    A group is a file, or what shares a fixture of its folder, which is made once then. The longest come first.
     """
     for item in items:
         if uses_services(item):
@@ -82,9 +83,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group(item: pytest.Item) -> str:
-    """Return the name of what a test shares with others: a stack, or its file."""
-    shared = [name for name in STACKS if name in getattr(item, "fixturenames", ())]
-    return shared[0] if shared else str(item.path.relative_to(TESTS))
+    """Return the name of what a test shares with others: a fixture of its folder, or its file."""
+    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+    path = item.path.relative_to(TESTS)
+    return str(path.parent / shared[0] if shared else path)
 
 
 def rank(item: pytest.Item) -> int:
