@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from chaos.campaign import Campaign, Outcome
-from chaos.faults import KINDS
+from chaos.kinds import KINDS
 from chaos.months import make_months
 from chaos.runs import Runner
 from chaos.stage import stage

@@ -19,9 +19,10 @@ from chaos.checks import (
     reading,
     verified,
 )
-from chaos.faults import KINDS, Kind, Scene
+from chaos.kinds import KINDS, Kind
 from chaos.months import LARGE, VERSIONS, Month
 from chaos.runs import Runner
+from chaos.scene import Scene
 from chaos.stage import Stage
 
 LARGE_SHARE = 0.01
@@ -91,7 +92,7 @@ class Campaign:
             self._stage.publish(month, old)
             outcome.violations += [f"before: {text}" for text in self._rerun(month, old)]
         began = time.monotonic()
-        scene = Scene(self._stage, self._runner, random, month, old, new, [], [])
+        scene = Scene(self._stage, self._runner, random, month, old, new)
         self._stage.publish(month, new)
         chosen = self._kinds[kind]
         allowed = {expected_cents(version) for version in month.versions}
@@ -105,6 +106,9 @@ class Campaign:
                         run.end()
                 self._stage.calm(month)
         outcome.detail = "; ".join(scene.detail)
+        outcome.violations += scene.violations
+        if chosen.succeeds:
+            outcome.violations += _of_failed(scene)
         if not chosen.by_hand:
             loaded = any(run.version == scene.new and run.process.exitcode == 0 for run in scene.runs)
             outcome.violations += self._after_fault(month, [scene.new] if loaded else range(VERSIONS))
@@ -157,6 +161,12 @@ class Campaign:
                 self._digests[place, month.file_name, version] = found
         problems += conservation(self._stage, month) + verified(self._stage, month)
         return problems + [f"left over: {text}" for text in leftovers(self._stage, month)]
+
+
+def _of_failed(scene: Scene) -> list[str]:
+    """Return what ended runs that nothing kept from their end."""
+    failed = [run for run in scene.runs if run.process.exitcode != 0]
+    return [f"a run ended with {run.process.exitcode}: {_last_words(run.log.read_text())}" for run in failed]
 
 
 def _last_words(text: str) -> str:

@@ -42,7 +42,11 @@ def expected_cents(version: Version) -> tuple[int, int]:
 
 def held(stage: Stage, month: Month) -> dict[str, Held]:
     """Return what each place holds of the month."""
-    return {"lake": _lake(stage, month), "bigquery": _bigquery(stage, month), "postgres": _postgres(stage, month)}
+    return {
+        "lake": _lake(stage, month),
+        "bigquery": _bigquery(stage, month),
+        "postgres": held_by_postgres(stage, month),
+    }
 
 
 def _lake(stage: Stage, month: Month) -> Held:
@@ -81,7 +85,8 @@ def _query_bigquery(stage: Stage, month: Month, digest: str = "''") -> tuple[int
     return rows[0][0], int(rows[0][1]), rows[0][2]
 
 
-def _postgres(stage: Stage, month: Month) -> Held:
+def held_by_postgres(stage: Stage, month: Month) -> Held:
+    """Return what PostgreSQL holds of the month."""
     return Held(*_query_postgres(stage, month, "coalesce(sum(hashtextextended(t::text, 0))::text, '')"))
 
 

@@ -1,28 +1,22 @@
-"""The faults: each acts on a month whose source has just published another version, and starts the runs it disturbs.
+"""Faults of the runs themselves and of their source.
 
-A fault returns when its runs have ended. It may leave anything behind but a wrong month; a rerun follows.
+Each fault acts on a month whose source has just published another version, and starts the runs it disturbs. It returns
+when they have ended. It may leave anything behind but a wrong month; a rerun follows.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from random import Random
+from dataclasses import replace
 
 import psutil
-import psycopg
 
-from chaos.months import Month
-from chaos.proxy import Disturbance, Proxy
-from chaos.runs import Point, Run, Runner
-from chaos.stage import Stage
-from taxi_assets.contract.object_names import PENDING, clean_object, rejected_object
+from chaos.alterations import HOW, WAREHOUSES, Alteration
+from chaos.moments import Point
+from chaos.runs import Run
+from chaos.scene import Scene
 from taxi_assets_tests.support.http_server import Fault
-
-# About what a small month takes from its start to its end.
-RUN_SECONDS = 2.5
 
 # Calls on a month's way, with about how many of them a small month has: a random one of them is anywhere in it.
 CALLS = {
@@ -50,36 +44,8 @@ WRITES = {
     "taxi_assets.resources.lake:LakeResource.put": 3,
     "tempfile:mkdtemp": 3,
 }
-
-
-@dataclass
-class Scene:
-    """What a fault works with; `detail` collects what it did, in a few words."""
-
-    stage: Stage
-    runner: Runner
-    random: Random
-    month: Month
-    old: int
-    new: int
-    detail: list[str]
-    runs: list[Run]
-
-    def run(self, point: Point | None = None) -> Run:
-        """Start a run of the month."""
-        run = self.runner.start(self.month, self.new, point)
-        self.runs.append(run)
-        return run
-
-    def some_time(self, longest: float = RUN_SECONDS) -> float:
-        """Sleep for a random time within a run; return it."""
-        seconds = self.random.uniform(0, longest)
-        time.sleep(seconds)
-        return seconds
-
-    def note(self, text: str) -> None:
-        """Add to the detail."""
-        self.detail.append(text)
+# Statements in PostgreSQL, the warehouse's and those of Dagster's storage.
+STATEMENTS = {"psycopg:Cursor.execute": 40, "psycopg:Copy.write": 3}
 
 
 def random_point(scene: Scene, act: str, calls: Mapping[str, int] = CALLS) -> Point:
@@ -90,7 +56,9 @@ def random_point(scene: Scene, act: str, calls: Mapping[str, int] = CALLS) -> Po
     return point
 
 
-def _signal_at_random_time(number: signal.Signals) -> Callable[[Scene], None]:
+def signal_at_random_time(number: signal.Signals) -> Callable[[Scene], None]:
+    """Return the fault that sends a signal to a run at a random time."""
+
     def fault(scene: Scene) -> None:
         run = scene.run()
         scene.note(f"after {scene.some_time():.2f} s")
@@ -100,7 +68,9 @@ def _signal_at_random_time(number: signal.Signals) -> Callable[[Scene], None]:
     return fault
 
 
-def _at_random_call(act: str, calls: Mapping[str, int] = CALLS) -> Callable[[Scene], None]:
+def at_random_call(act: str, calls: Mapping[str, int] = CALLS) -> Callable[[Scene], None]:
+    """Return the fault that acts in a run at a random call."""
+
     def fault(scene: Scene) -> None:
         scene.run(random_point(scene, act, calls)).wait()
 
@@ -145,9 +115,7 @@ def older_run_late(scene: Scene) -> None:
     point = random_point(scene, "pause")
     late = scene.run(point)
     _wait_until_stopped(late)
-    others = [version for version in range(len(scene.month.versions)) if version != scene.new]
-    scene.new = scene.random.choice(others)
-    scene.stage.publish(scene.month, scene.new)
+    scene.change_source()
     newer = scene.run()
     # The older run may hold a lock that the newer one waits for.
     newer.wait(5)
@@ -160,8 +128,7 @@ def three_at_once(scene: Scene) -> None:
     """Run the month three times at once while the source changes."""
     runs = [scene.run()]
     scene.some_time(1)
-    scene.new = scene.random.choice([v for v in range(len(scene.month.versions)) if v != scene.new])
-    scene.stage.publish(scene.month, scene.new)
+    scene.change_source()
     runs += [scene.run(), scene.run(random_point(scene, "kill"))]
     for run in runs:
         run.wait()
@@ -171,8 +138,7 @@ def source_changes_between_requests(scene: Scene) -> None:
     """Change the file at the source during the run."""
     run = scene.run()
     scene.some_time(1)
-    scene.new = scene.random.choice([v for v in range(len(scene.month.versions)) if v != scene.new])
-    scene.stage.publish(scene.month, scene.new)
+    scene.change_source()
     run.wait()
 
 
@@ -196,105 +162,19 @@ def source_fails(scene: Scene) -> None:
     scene.run().wait()
 
 
-def sessions_ended(scene: Scene) -> None:
-    """End sessions that the run has in PostgreSQL, of the warehouse or of Dagster, as soon as they are seen."""
-    run = scene.run()
-    database = scene.random.choice(["taxi", "taxi", "dagster"])
-    wanted, ended = scene.random.randint(1, 3), 0
-    scene.some_time(0.5)
-    query = """
-        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE datname = %s AND pid <> pg_backend_pid() AND (datname <> 'taxi' OR application_name = 'taxi_assets')
-    """
-    with psycopg.connect(scene.stage.settings.local_postgres_url("postgres"), autocommit=True) as connection:
-        while ended < wanted and not run.is_over():
-            [(seen,)] = connection.execute(query, [database]).fetchall()
-            ended += bool(seen)
-            time.sleep(scene.random.uniform(0.01, 0.3) if seen else 0.01)
-    scene.note(f"{ended} times in {database}")
-    run.wait()
+def row_altered(scene: Scene) -> None:
+    """Lose, double or change a row between the lake and a staging table."""
+    alteration = Alteration(scene.month.dataset, scene.random.choice(WAREHOUSES), scene.random.choice(HOW))
+    scene.note(str(alteration))
+    scene.run(alteration).wait()
 
 
-def _disturbed(which: str) -> Callable[[Scene], None]:
-    def fault(scene: Scene) -> None:
-        proxy: Proxy = getattr(scene.stage, f"{which}_proxy")
-        run = scene.run()
-        for _ in range(scene.random.randint(1, 3)):
-            scene.some_time(1.5)
-            planned = [_disturbance(scene.random) for _ in range(scene.random.randint(1, 4))]
-            scene.note(", ".join(map(_named, planned)))
-            proxy.disturb(*planned)
-        run.wait()
-
-    return fault
-
-
-def _disturbance(random: Random) -> Disturbance:
-    kinds = [
-        Disturbance(cut_request=random.randint(0, 20_000)),
-        Disturbance(cut_response=random.randint(1, 500)),
-        Disturbance(cut_response=0),
-        Disturbance(delay=random.uniform(0.1, 1.0)),
-        Disturbance(status=503),
-        Disturbance(status=500, reason="internalError"),
-        Disturbance(status=429, reason="rateLimitExceeded"),
-        Disturbance(status=403, reason="quotaExceeded"),
-        Disturbance(status=403, reason="rateLimitExceeded"),
-    ]
-    return random.choice(kinds)
-
-
-def _named(planned: Disturbance) -> str:
-    if planned.status is not None:
-        return f"{planned.status} {planned.reason}"
-    if planned.delay:
-        return f"delay {planned.delay:.1f} s"
-    if planned.cut_request is not None:
-        return f"reset after {planned.cut_request} bytes sent"
-    return f"reset after {planned.cut_response} bytes received"
-
-
-def service_paused(scene: Scene) -> None:
-    """Stop a service for a moment, without ending it."""
-    name = scene.random.choice(["postgres", "gcs", "bigquery"])
-    group = _with_children(scene.stage.pids()[name])
-    run = scene.run()
-    scene.note(f"{name} after {scene.some_time():.2f} s")
-    try:
-        _signal_all(group, signal.SIGSTOP)
-        time.sleep(scene.random.uniform(0.2, 1.5))
-    finally:
-        _signal_all(group, signal.SIGCONT)
-    run.wait()
-
-
-def service_killed(scene: Scene) -> None:
-    """Kill a service or the supervisor; then `taxi up` again, as a user would."""
-    pids = scene.stage.pids()
-    name = scene.random.choice([n for n in pids if n not in ("webserver", "daemon")])
-    run = scene.run()
-    scene.note(f"{name} after {scene.some_time():.2f} s")
-    with suppress(ProcessLookupError):
-        os.kill(pids[name], signal.SIGKILL)
-    run.wait()
-    scene.stage.up_again()
-
-
-def objects_changed_by_hand(scene: Scene) -> None:
-    """Delete or overwrite one of the month's objects in the lake during the run."""
-    dataset, month = scene.month.dataset, scene.month.month
-    names = [clean_object(dataset, month), rejected_object(dataset, month)]
-    name = scene.random.choice([*names, *(PENDING + name for name in names)])
-    deleted = scene.random.random() < 0.5
-    run = scene.run()
-    scene.note(f"{name} {'deleted' if deleted else 'overwritten'} after {scene.some_time():.2f} s")
-    blob = scene.stage.lake.get_client().bucket(scene.stage.lake.bucket).blob(name)
-    if blob.exists():
-        if deleted:
-            blob.delete()
-        else:
-            blob.upload_from_string(b"not a Parquet file")
-    run.wait()
+def clock_steps(scene: Scene) -> None:
+    """Set the run's clock forward or back by up to a year at a random call."""
+    step = scene.random.choice([-1, 1]) * scene.random.choice([1, 3_600, 86_400, 365 * 86_400])
+    point = random_point(scene, "step-clock")
+    scene.note(f"by {step} s")
+    scene.run(replace(point, step=step)).wait()
 
 
 def _wait_until_stopped(run: Run) -> None:
@@ -305,49 +185,3 @@ def _wait_until_stopped(run: Run) -> None:
             if psutil.Process(run.process.pid).status() == psutil.STATUS_STOPPED:
                 return
         time.sleep(0.02)
-
-
-def _with_children(pid: int) -> list[int]:
-    process = psutil.Process(pid)
-    return [pid, *(child.pid for child in process.children(recursive=True))]
-
-
-def _signal_all(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of fault. `weight` is how often it is drawn; with `outage`, readers may meet errors and gaps."""
-
-    act: Callable[[Scene], None]
-    weight: int
-    outage: bool = False
-    by_hand: bool = False
-
-
-KINDS: Mapping[str, Kind] = {
-    "SIGKILL at a random call": Kind(_at_random_call("kill"), 20),
-    "SIGKILL at a random time": Kind(_signal_at_random_time(signal.SIGKILL), 10),
-    "SIGTERM at a random time": Kind(_signal_at_random_time(signal.SIGTERM), 4),
-    "SIGINT at a random time": Kind(_signal_at_random_time(signal.SIGINT), 4),
-    "SIGINT at a random call": Kind(_at_random_call("interrupt"), 4),
-    "killed twice, and the source reverts": Kind(killed_twice_and_reverted, 8),
-    "paused": Kind(paused, 3),
-    "two runs at once": Kind(two_at_once, 6),
-    "two at once, one killed": Kind(two_at_once_one_killed, 6),
-    "three at once, the source changes": Kind(three_at_once, 4),
-    "older run late": Kind(older_run_late, 10),
-    "source changes between requests": Kind(source_changes_between_requests, 5),
-    "source fails": Kind(source_fails, 6),
-    "disk full": Kind(_at_random_call("disk-full", WRITES), 5),
-    "read-only disk": Kind(_at_random_call("read-only", WRITES), 3),
-    "PostgreSQL sessions ended": Kind(sessions_ended, 6, outage=True),
-    "storage disturbed": Kind(_disturbed("gcs"), 6),
-    "BigQuery disturbed": Kind(_disturbed("bigquery"), 6),
-    "service paused": Kind(service_paused, 4),
-    "service killed": Kind(service_killed, 2, outage=True),
-    "object changed by hand": Kind(objects_changed_by_hand, 4, outage=True, by_hand=True),
-}

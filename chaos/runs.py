@@ -1,20 +1,17 @@
 """Runs of `dagster asset materialize`, each in a process forked from one that has loaded the code.
 
-A run may be given a moment in itself, a call of a function, at which it kills, pauses or fails.
+A run may be given a `Fault` to install in its own process.
 """
 
-import errno
 import itertools
 import multiprocessing
 import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from chaos.months import Month
 
@@ -22,20 +19,11 @@ from chaos.months import Month
 LIMIT_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class Point:
-    """A moment in a run, before or after the given call of `module:name` or `module:Class.name`, and what happens."""
+class Fault(Protocol):
+    """What a run does to itself. Its process imports it, so that it can be pickled."""
 
-    function: str
-    call: int
-    after: bool
-    act: str  # kill, pause, interrupt, terminate, disk-full, read-only
-
-    def __str__(self) -> str:
-        """Return it in a few words."""
-        return (
-            f"{self.act} {'after' if self.after else 'before'} call {self.call} of {self.function.rpartition(':')[2]}"
-        )
+    def install(self) -> None:
+        """Prepare it in the run's process, before the run begins."""
 
 
 @dataclass
@@ -76,63 +64,21 @@ class Runner:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["chaos.preload"])
 
-    def start(self, month: Month, version: int, point: Point | None = None) -> Run:
+    def start(self, month: Month, version: int, fault: Fault | None = None) -> Run:
         """Start the run of a month's five assets, of which the source has that version."""
         log = self._folder / f"run-{next(self._numbers)}.log"
         log.touch()
-        process = self._context.Process(target=_materialize, args=(month.dataset, month.partition, str(log), point))
+        process = self._context.Process(target=_materialize, args=(month.dataset, month.partition, str(log), fault))
         process.start()
         return Run(process, log, version)
 
 
-def _materialize(dataset: str, partition: str, log: str, point: Point | None) -> None:
+def _materialize(dataset: str, partition: str, log: str, fault: Fault | None) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    if point:
-        _install(point)
+    if fault:
+        fault.install()
     sys.argv = ["dagster", "asset", "materialize", "-m", "taxi_assets.definitions"]
     sys.argv += ["--select", f"group:{dataset}", "--partition", partition]
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)
-
-
-def _install(point: Point) -> None:
-    """Act when the moment comes."""
-    module, _, path = point.function.partition(":")
-    *parents, name = path.split(".")
-    owner: Any = import_module(module)
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original, calls, act = getattr(owner, name), itertools.count(1), _ACTS[point.act]
-
-    def watched(*arguments: Any, **named: Any) -> Any:
-        mine = next(calls) == point.call
-        if mine and not point.after:
-            act()
-        result = original(*arguments, **named)
-        if mine and point.after:
-            act()
-        return result
-
-    setattr(owner, name, watched)
-
-
-def _signal(number: signal.Signals) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
-
-
-def _fail(code: int) -> Callable[[], None]:
-    def act() -> None:
-        raise OSError(code, os.strerror(code))
-
-    return act
-
-
-_ACTS: dict[str, Callable[[], None]] = {
-    "kill": _signal(signal.SIGKILL),
-    "pause": _signal(signal.SIGSTOP),
-    "interrupt": _signal(signal.SIGINT),
-    "terminate": _signal(signal.SIGTERM),
-    "disk-full": _fail(errno.ENOSPC),
-    "read-only": _fail(errno.EROFS),
-}

@@ -70,7 +70,7 @@ class Stage:
         """End all disturbances."""
         self.gcs_proxy.calm()
         self.bigquery_proxy.calm()
-        self.server.plan(f"/{month.file_name}")
+        self.server.forget(f"/{month.file_name}")
 
     def down(self) -> None:
         """Stop the stack."""

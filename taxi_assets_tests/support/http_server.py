@@ -86,6 +86,11 @@ class FileServer(ThreadingHTTPServer):
     def plan(self, path: str, *faults: Fault) -> None:
         self._plans[path].extend(faults)
 
+    def forget(self, path: str) -> None:
+        """Forget what is planned for the path."""
+        with self._lock:
+            self._plans[path].clear()
+
     def always(self, path: str, fault: Fault) -> None:
         self._always[path] = fault
 
