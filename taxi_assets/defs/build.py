@@ -20,6 +20,7 @@ from taxi_assets.defs.ingestion.sensors import build_months_sensor
 from taxi_assets.defs.jobs import build_month_job
 from taxi_assets.defs.operations.housekeeping import build_housekeeping
 from taxi_assets.defs.operations.reconciliation import build_reconciliation
+from taxi_assets.defs.operations.restarts import build_restart_sensor
 from taxi_assets.defs.schedules import build_month_schedule
 from taxi_assets.notifications.notifier import Notifier
 from taxi_assets.resources.bigquery import BigQueryWarehouse
@@ -99,6 +100,8 @@ def build_definitions(
     enabled_by_default = settings.env == "cloud"
     reconciliation = build_reconciliation(enabled_by_default, limits)
     housekeeping = build_housekeeping(enabled_by_default)
+    # One object each: Dagster takes a second one of the name, which a sensor requests, for another job.
+    month_jobs = [build_month_job(dataset) for dataset in DATASETS.values()]
     reading = ReadingOptions(settings.zoned_times, settings.unknown_columns)
     return dg.Definitions(
         assets=[
@@ -117,7 +120,7 @@ def build_definitions(
             housekeeping.asset,
         ],
         jobs=[
-            *(build_month_job(dataset) for dataset in DATASETS.values()),
+            *month_jobs,
             build_marts_job(),
             reconciliation.job,
             housekeeping.job,
@@ -132,6 +135,7 @@ def build_definitions(
             build_marts_sensor(enabled_by_default),
             build_reports_sensor(enabled_by_default),
             *reconciliation.sensors,
+            build_restart_sensor(month_jobs, min(INTERVAL_SECONDS, limits.interval_seconds)),
             build_alerts_sensor(settings.ui_url, min(INTERVAL_SECONDS, limits.interval_seconds)),
         ],
         resources=build_resources(settings) | dict(resources or {}),

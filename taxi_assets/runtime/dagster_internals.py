@@ -15,8 +15,8 @@ from dagster._core.events import EngineEventData, JobFailureData, RunFailureReas
 # How the in-process executor executes steps; Dagster has no public part that takes two at once.
 from dagster._core.execution.api import ExecuteRunWithPlanIterable
 
-# Statuses of a backfill that has ended; the public `PartitionBackfill.status` has no such property.
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
+# The status of a backfill, and which statuses have ended; `dagster` exports neither.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
 from dagster._core.execution.compute_logs import create_compute_log_file_key
 
 # What an executor is given; `dagster` exports the base class `Executor`, but not the types of its arguments.
@@ -52,6 +52,7 @@ __all__ = [
     "BULK_ACTION_TERMINAL_STATUSES",
     "ActiveExecution",
     "AssetJobDefinition",
+    "BulkActionStatus",
     "CheckRunHealthResult",
     "DagsterApiServer",
     "DagsterExecutionInterruptedError",

@@ -1,6 +1,9 @@
-"""*Terminate* in the UI ends a run of the daemon in each of its steps: nothing is published, and no place is kept."""
+"""Runs of the daemon that end before their time: by *Terminate*, without a trace; by SIGKILL, to be started again."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -172,3 +175,24 @@ def test_a_run_is_canceled_in_loads_that_wait_for_their_servers(town: Town):
         assert_ended(town, run, "postgres_table", town.rows())
     assert town.rows()["postgres"] == before["postgres"]
     assert not town.events(run, dg.DagsterEventType.ASSET_MATERIALIZATION) & loads
+
+
+def test_a_killed_run_of_a_backfill_from_a_shell_is_requested_again(town: Town):
+    town.publish(330)
+    town.hang.write_text(POINTS["clean_parquet"])
+    known = {run.run_id for run in town.dagster.runs(JOB)}
+    command = ["-m", "dagster", "job", "backfill", "-w", str(town.dagster.folder / "workspace.yaml"), "--job", JOB]
+    command += ["--partitions", MONTH.isoformat(), "--noprompt"]
+    subprocess.run([sys.executable, *command], env=town.dagster.environ, check=True, capture_output=True)
+    town.dagster.wait_for(lambda: "reached" in town.hang.read_text(), "the cleaning")
+    [killed] = [run for run in town.dagster.runs(JOB) if run.run_id not in known]
+    town.hang.unlink()
+    os.kill(town.dagster.pid_of(killed) or 0, signal.SIGKILL)
+
+    def started_again() -> list[dg.DagsterRun]:
+        return [run for run in town.dagster.runs(JOB) if run.run_id not in known | {killed.run_id}]
+
+    town.dagster.wait_for(lambda: [r.is_success for r in started_again()] == [True], "the run in its place")
+    assert town.status(killed) is dg.DagsterRunStatus.FAILURE
+    assert started_again()[0].tags["dagster/partition"] == MONTH.isoformat()
+    assert "dagster/backfill" not in started_again()[0].tags

@@ -14,6 +14,7 @@ from taxi_assets.defs.alerts.messages import changed_conditions, condition_alert
 from taxi_assets.defs.alerts.outbox import AlertState, PendingAlert, deliver
 from taxi_assets.defs.ingestion.polling import SensorState
 from taxi_assets.defs.ingestion.sensors import months_sensor_name
+from taxi_assets.defs.operations.restarts import run_key
 from taxi_assets.notifications.notifier import Alert, Notifier
 from taxi_assets.runtime.dagster_internals import InstigatorStatus, InstigatorType, SensorInstigatorData
 
@@ -91,7 +92,7 @@ def failure_alerts(
     alerts, still = [], {}
     for run_id, since in (dict.fromkeys(failed, now) | dict(waiting)).items():
         run = instance.get_run_by_id(run_id)
-        if run is None or run.status is not dg.DagsterRunStatus.FAILURE or "dagster/auto_retry_run_id" in run.tags:
+        if run is None or run.status is not dg.DagsterRunStatus.FAILURE or is_started_again(instance, run):
             continue
         will_retry = run.tags.get("dagster/will_retry", "unknown" if instance.run_retries_enabled else "false")
         if now - since < {"true": RETRY_SECONDS, "unknown": TAG_SECONDS}.get(will_retry, 0.0):
@@ -104,6 +105,13 @@ def failure_alerts(
         }
         alerts.append(failure_alert(run, instance.all_logs(run_id, of_type=kinds), ui_url))
     return alerts, still
+
+
+def is_started_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Return whether Dagster or the restart sensor has requested another run in place of this one."""
+    if "dagster/auto_retry_run_id" in run.tags:
+        return True
+    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key(run.run_id)}), limit=1))
 
 
 def sensor_states(instance: dg.DagsterInstance) -> dict[str, SensorState]:
