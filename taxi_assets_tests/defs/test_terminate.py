@@ -30,6 +30,16 @@ POINTS = {
     "clean_parquet": "taxi_assets.cleaning.clean_file:_count",
     "gcs_object": "taxi_assets.resources.lake:LakeResource.promote",
 }
+# In Dagster's database: the next launch fails, by the first that the launcher writes.
+REFUSE_ONE_LAUNCH = """
+    CREATE SEQUENCE launches;
+    CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('launches') = 1 THEN RAISE unique_violation; END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON run_tags FOR EACH ROW
+        WHEN (NEW.key = '.dagster/grpc_info') EXECUTE FUNCTION refuse_one();
+"""
 
 
 class Town:
@@ -177,22 +187,41 @@ def test_a_run_is_canceled_in_loads_that_wait_for_their_servers(town: Town):
     assert not town.events(run, dg.DagsterEventType.ASSET_MATERIALIZATION) & loads
 
 
-def test_a_killed_run_of_a_backfill_from_a_shell_is_requested_again(town: Town):
+def backfill_from_a_shell(town: Town, *options: str) -> None:
+    command = ["-m", "dagster", "job", "backfill", "-w", str(town.dagster.folder / "workspace.yaml"), "--job", JOB]
+    command += ["--partitions", MONTH.isoformat(), "--noprompt", *options]
+    # Not the module that the settings name: the daemon has loaded another.
+    environ = {name: value for name, value in town.dagster.environ.items() if not name.startswith("DAGSTER_CLI_")}
+    done = subprocess.run([sys.executable, *command], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_runs_of_a_backfill_from_a_shell_that_are_lost_are_requested_again(town: Town):
+    """One is dropped while it is dequeued, as by dagster#33552; the one in its place is killed."""
     town.publish(330)
     town.hang.write_text(POINTS["clean_parquet"])
     known = {run.run_id for run in town.dagster.runs(JOB)}
-    command = ["-m", "dagster", "job", "backfill", "-w", str(town.dagster.folder / "workspace.yaml"), "--job", JOB]
-    command += ["--partitions", MONTH.isoformat(), "--noprompt"]
-    subprocess.run([sys.executable, *command], env=town.dagster.environ, check=True, capture_output=True)
+    with psycopg.connect(town.dagster.environ["DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")) as connection:
+        # A sequence counts on when the transaction that is refused is rolled back.
+        connection.execute(REFUSE_ONE_LAUNCH)
+    backfill_from_a_shell(town, "--tags", '{"dagster/priority": "7", "who": "me"}')
     town.dagster.wait_for(lambda: "reached" in town.hang.read_text(), "the cleaning")
-    [killed] = [run for run in town.dagster.runs(JOB) if run.run_id not in known]
+    dropped, killed = [run for run in town.dagster.runs(JOB) if run.run_id not in known]
+    assert town.status(dropped) is dg.DagsterRunStatus.FAILURE
     town.hang.unlink()
     os.kill(town.dagster.pid_of(killed) or 0, signal.SIGKILL)
 
-    def started_again() -> list[dg.DagsterRun]:
-        return [run for run in town.dagster.runs(JOB) if run.run_id not in known | {killed.run_id}]
+    def others() -> list[dg.DagsterRun]:
+        return [run for run in town.dagster.runs(JOB) if run.run_id not in {*known, dropped.run_id, killed.run_id}]
 
-    town.dagster.wait_for(lambda: [r.is_success for r in started_again()] == [True], "the run in its place")
+    town.dagster.wait_for(lambda: [run.is_success for run in others()] == [True], "the run in its place")
+    [last] = others()
     assert town.status(killed) is dg.DagsterRunStatus.FAILURE
-    assert started_again()[0].tags["dagster/partition"] == MONTH.isoformat()
-    assert "dagster/backfill" not in started_again()[0].tags
+    # Dagster itself has started the last one, which the sensor does not do twice.
+    assert last.parent_run_id == killed.run_id
+    for run in (killed, last):
+        wanted = {"dagster/partition": MONTH.isoformat(), "dagster/priority": "7", "who": "me"}
+        assert wanted.items() <= run.tags.items()
+        assert "dagster/backfill" not in run.tags
+        # Two retries in all.
+        assert run.tags["dagster/max_retries"] == "1"

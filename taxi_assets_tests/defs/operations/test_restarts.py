@@ -1,12 +1,13 @@
 """Which failed runs are requested again: those that Dagster leaves alone because their backfill is completed."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from taxi_assets.defs.alerts.sensor import is_started_again
-from taxi_assets.defs.operations.restarts import is_left_alone, run_key
+from taxi_assets.defs.operations.restarts import is_left_alone, retries_left, run_key
 from taxi_assets.runtime.dagster_internals import BulkActionStatus
 from taxi_assets.runtime.names import month_job_name
 
@@ -62,3 +63,20 @@ def test_a_run_that_was_requested_again_is_no_news(instance: dg.DagsterInstance)
     assert not is_started_again(instance, run)
     run_of(instance, month_job_name("green"), {"dagster/run_key": run_key(run.run_id)})
     assert is_started_again(instance, run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tags", "expected"),
+    [
+        ("enabled: true\n  max_retries: 2", {}, 2),
+        ("enabled: true\n  max_retries: 2", {"dagster/retry_number": "1"}, 1),
+        ("enabled: true\n  max_retries: 2", {"dagster/max_retries": "0"}, 0),
+        ("enabled: true\n  max_retries: 2", {"dagster/max_retries": "many"}, 2),
+        ("enabled: true\n  max_retries: 0", {}, 0),
+        ("enabled: false\n  max_retries: 2", {}, 0),
+    ],
+)
+def test_how_often_a_run_may_be_started_again(tmp_path: Path, settings: str, tags: dict[str, str], expected: int):
+    (tmp_path / "dagster.yaml").write_text(f"run_retries:\n  {settings}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert retries_left(instance, run_of(instance, month_job_name("green"), TAGS | tags)) == expected
