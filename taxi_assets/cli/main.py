@@ -72,11 +72,26 @@ def cli() -> None:
 @click.option("--detach", is_flag=True, help="Run in the background; return when everything answers.")
 @click.option("--no-dagster", is_flag=True, help="Only PostgreSQL and the emulators, without the UI and the daemon.")
 def up(detach: bool, no_dagster: bool) -> None:
-    """Start PostgreSQL, the emulators and Dagster on this machine, and stop them at Ctrl-C."""
-    from taxi_assets.local import supervisor
+    """Start PostgreSQL, the emulators and Dagster on this machine, and stop them at Ctrl-C.
 
-    run = supervisor.start_detached if detach else supervisor.run_foreground
-    run(_settings(), dagster=not no_dagster, report=click.echo)
+    After a crash, the months that were being written are compared with the lake, and loaded again if they differ.
+    """
+    from taxi_assets.local import state, supervisor
+
+    settings = _settings()
+
+    def compare() -> None:
+        # What a stack without a crash does not need takes a second to import.
+        if state.crashed_since(settings.data_dir) is not None:
+            from taxi_assets.cli.after_crash import compare_unfinished
+
+            compare_unfinished(settings, click.echo)
+
+    if detach:
+        supervisor.start_detached(settings, dagster=not no_dagster, report=click.echo)
+        compare()
+    else:
+        supervisor.run_foreground(settings, dagster=not no_dagster, report=click.echo, when_up=compare)
 
 
 @cli.command()

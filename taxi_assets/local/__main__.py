@@ -11,6 +11,8 @@ from taxi_assets.settings import Settings
 
 if __name__ == "__main__":
     try:
-        run_foreground(Settings.from_environment(), dagster="--no-dagster" not in sys.argv[1:], report=print)
+        # The command that started it compares after a crash.
+        with_dagster = "--no-dagster" not in sys.argv[1:]
+        run_foreground(Settings.from_environment(), dagster=with_dagster, report=print, when_up=lambda: None)
     except TaxiError as error:
         sys.exit(f"taxi: {error}")

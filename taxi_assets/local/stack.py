@@ -95,6 +95,8 @@ class Stack:
             raise AlreadyRunningError(f"A stack in {self.settings.data_dir} is running already.")
         self._lock = lock
         previous = state.read(self.settings.data_dir)
+        if previous is not None and previous.crashed():
+            state.note_crash(self.settings.data_dir, previous.started_at)
         self._state = self._first_state()
         self._write()
         try:

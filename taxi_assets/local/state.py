@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 STATE_FILE = "stack.json"
 LOCK_FILE = "stack.lock"
+# There after a crash until what was being written has been compared; holds when the stack that crashed had started.
+CRASH_FILE = "crashed"
 
 
 @dataclass
@@ -44,6 +46,10 @@ class StackState:
     failed_service: str | None = None
     services: dict[str, ServiceState] = field(default_factory=dict)
 
+    def crashed(self) -> bool:
+        """Return whether the stack ended otherwise than by being stopped."""
+        return not self.supervised() and (self.phase != "stopped" or self.failed_service is not None)
+
     def supervised(self) -> bool:
         """Return whether the supervisor that wrote this is alive and has not stopped its stack."""
         return self.phase != "stopped" and is_same(self.supervisor_pid, self.supervisor_identity)
@@ -65,6 +71,27 @@ def write(data_dir: Path, state: StackState) -> None:
     temporary = data_dir / f"{STATE_FILE}.new"
     temporary.write_text(json.dumps(asdict(state), indent=2) + "\n")
     temporary.replace(data_dir / STATE_FILE)
+
+
+def crashed_since(data_dir: Path) -> float | None:
+    """Return since when, in seconds since 1970, a stack that crashed may have left months half written."""
+    try:
+        return float((data_dir / CRASH_FILE).read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return 0.0  # a kill while it was written
+
+
+def note_crash(data_dir: Path, since: float) -> None:
+    """Note that a stack crashed which had started then; an earlier note stays."""
+    if crashed_since(data_dir) is None:
+        (data_dir / CRASH_FILE).write_text(str(since))
+
+
+def forget_crash(data_dir: Path) -> None:
+    """Forget the crash: what was being written has been compared."""
+    (data_dir / CRASH_FILE).unlink(missing_ok=True)
 
 
 def identity(pid: int) -> str | None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +29,8 @@ Report = Callable[[str], None]
 _DOWN_SECONDS = 60.0
 
 
-def run_foreground(settings: Settings, *, dagster: bool, report: Report) -> None:
-    """Run a stack until SIGINT, SIGTERM or SIGHUP stops it.
+def run_foreground(settings: Settings, *, dagster: bool, report: Report, when_up: Callable[[], None]) -> None:
+    """Run a stack until SIGINT, SIGTERM or SIGHUP stops it; call `when_up` in a thread when all services respond.
 
     Raises:
         ServiceError: It could not start, or a service ended by itself; all others are stopped then.
@@ -44,6 +45,8 @@ def run_foreground(settings: Settings, *, dagster: bool, report: Report) -> None
             stack.start()
             report(_next_steps(settings, dagster))
             report("Ctrl-C stops all; the data stays.")
+            # A thread that is left behind when the stack stops meanwhile: it can be done at the next start.
+            threading.Thread(target=when_up, daemon=True).start()
             stack.watch()
             report("Stopping.")
         except AlreadyRunningError:

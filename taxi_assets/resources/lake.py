@@ -207,6 +207,13 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 with suppress(exceptions.NotFound):
                     blob.delete(if_generation_match=blob.generation, retry=RETRY, timeout=TIMEOUT)
 
+    def is_intact(self, item: LakeObject) -> bool:
+        """Return whether the bucket sends the bytes that it describes; the embedded one may not after a crash."""
+        with self._errors(), self.scratch() as folder:
+            sent = folder / "sent"
+            self._bucket.blob(item.name).download_to_filename(sent, checksum=None, retry=RETRY, timeout=TIMEOUT)
+            return crc32c_of(sent) == item.crc32c
+
     @contextmanager
     def borrowed(self, name: str) -> Iterator[Path]:
         """Fetch an object as a local file, and remove the copy afterwards if it was not cached before."""

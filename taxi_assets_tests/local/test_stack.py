@@ -207,6 +207,29 @@ def test_a_crash_of_an_emulator_stops_the_rest_and_is_told(place: Place) -> None
     assert gone(pids)
 
 
+def test_after_a_crash_what_was_being_written_is_compared_and_mended(place: Place) -> None:
+    place.up()
+    loaded = place.taxi("materialize", "green", "2020-04")
+    assert loaded.returncode == 0, loaded.stdout + loaded.stderr
+    # As the emulator is left by a kill between the DELETE and the INSERT of a month's script.
+    env = place.env()
+    table = f"{env['GOOGLE_CLOUD_PROJECT']}.{env['TAXI_BIGQUERY_DATASET']}.green_trips"
+    with warehouse(env) as client:
+        client.query_and_wait(f"DELETE FROM `{table}` WHERE source_month = '2020-04-01'")
+        client.create_table(f"{table}__staging_202004_{10**18}_00000000")
+    os.kill(place.pids()["bigquery"], signal.SIGKILL)
+    wait_for(lambda: place.status()["phase"] == "stopped", "the stop")
+    again = place.taxi("up", "--detach", "--no-dagster")
+    assert "ended in a crash; comparing what was being written with the lake: green 2020-04." in again.stdout
+    assert "green 2020-04 in BigQuery: found rows 0, expected rows " in again.stdout
+    assert "; loaded again from the lake." in again.stdout
+    verified = place.taxi("verify", "green", "2020-04")
+    assert verified.returncode == 0, verified.stdout
+    # Compared once; a stop is no crash.
+    place.taxi("down")
+    assert "ended in a crash" not in place.taxi("up", "--detach", "--no-dagster").stdout
+
+
 def test_postgres_recovers_after_it_was_killed_amid_work(place: Place) -> None:
     foreground = place.start("up", "--no-dagster")
     wait_for(lambda: place.status()["running"], "the start")
