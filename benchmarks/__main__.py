@@ -11,6 +11,7 @@ import click
 from benchmarks.compare import compare, compare_real
 from benchmarks.growth import growth
 from benchmarks.layout import layout
+from benchmarks.model import model
 from benchmarks.parts import parts
 from benchmarks.section import Section
 from benchmarks.whole_runs import whole_runs
@@ -19,7 +20,7 @@ from benchmarks.workbench import workbench
 RESULTS = Path(__file__).with_name("results.md")
 # What was measured once and not chosen; it ends the results.
 TRIED = Path(__file__).with_name("tried.md")
-PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt")
+PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt", "scikit-learn")
 PARTS = {
     "stages": compare,
     "real": compare_real,
@@ -27,6 +28,7 @@ PARTS = {
     "runs": whole_runs,
     "layout": layout,
     "growth": growth,
+    "model": model,
 }
 
 

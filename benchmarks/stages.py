@@ -168,6 +168,21 @@ def bigquery(source: Path, folder: Path) -> Iterator[None]:
     services["bigquery"].replace_month(dataset(manifest.dataset), manifest.month, services["lake"].file(kept), manifest)
 
 
+def duration_model(source: Path, folder: Path) -> Iterator[None]:
+    """Draw from a month of 24 million rows and six small ones, fit, choose, score three months ahead, store"""
+    from taxi_assets.models import store
+    from taxi_assets.models.backtest import train
+    from taxi_assets.models.places import known_places
+    from taxi_assets.models.trips import read_sample, trips_of
+    from taxi_assets.months import parse_month
+
+    store.libraries()
+    months = {parse_month(path.name): path / "kept.parquet" for path in source.iterdir()}
+    yield
+    drawn = {month: trips_of(read_sample(path, month)) for month, path in sorted(months.items())}
+    (folder / "model.skops").write_bytes(store.to_bytes(train(drawn, max(drawn), known_places()), "yellow"))
+
+
 def _url(folder: Path) -> str:
     import json
 
@@ -188,6 +203,7 @@ STAGES: dict[str, Callable[[Path, Path], Iterator[None]]] = {
         fetch,
         archive,
         bigquery,
+        duration_model,
     )
 }
 

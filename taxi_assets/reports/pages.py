@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.reports import map_charts, money_charts, style, time_charts
+from taxi_assets.reports import map_charts, model_charts, money_charts, style, time_charts
 from taxi_assets.reports.html import PageContent, Tile, to_html
 from taxi_assets.reports.picture import Absent, Context, Picture
 from taxi_assets.reports.questions import Answers, Rows, Scope
@@ -31,12 +31,14 @@ class Facts:
         zone_names: Names by number, from the lookup.
         samples: Months of each dataset that are made up.
         pages: Months of each dataset that have a page, for the links of the overview.
+        models: How duration models did on months, as `model_charts.drift` reads it.
     """
 
     geojson: str | None = None
     zone_names: Mapping[int, str] = field(default_factory=dict)
     samples: Mapping[str, Sequence[date]] = field(default_factory=dict)
     pages: Mapping[str, Sequence[date]] = field(default_factory=dict)
+    models: Rows = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def month_page(scope: Scope, answers: Answers, facts: Facts) -> Page:
     return _page(
         context,
         answers,
+        facts.models,
         title=f"{style.DATASETS[scope.dataset]}, {month}",
         lead=f"{DATASETS[scope.dataset].title}: the month {scope.month:%Y-%m} of TLC's files, as the marts hold it.",
         tiles=_month_tiles(answers),
@@ -100,6 +103,7 @@ def overview_page(answers: Answers, facts: Facts) -> Page:
     return _page(
         context,
         answers,
+        facts.models,
         title="New York's taxi and for-hire trips",
         lead="All months that are loaded, as the marts hold them.",
         tiles=_history_tiles(answers, count),
@@ -118,6 +122,7 @@ def _context(scope: Scope, months: str, facts: Facts, sample: str | None) -> Con
 def _page(
     context: Context,
     answers: Answers,
+    models: Rows,
     *,
     title: str,
     lead: str,
@@ -142,6 +147,8 @@ def _page(
         ("quality", time_charts.quality),
     )
     sections = [draw(answers[question], context) for question, draw in charts]
+    if drift := model_charts.drift(models, context):
+        sections.append(drift)
     pictures = [section for section in sections if isinstance(section, Picture)]
     shared: dict[str, Sequence[Mapping[str, Any]]] = {}
     for picture in pictures:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +38,7 @@ from taxi_assets.defs.partitions import monthly
 from taxi_assets.errors import ServiceError
 from taxi_assets.marts.catalog import catalog
 from taxi_assets.marts.marts import Marts
+from taxi_assets.models import store
 from taxi_assets.months import month_text, parse_month
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.warehouse import Warehouse
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 GROUP = "reports"
 # Raised when pages of the same rows would look otherwise, so that `taxi report` draws them anew.
-PAGE_VERSION = "1"
+PAGE_VERSION = "2"
 LIBRARIES = ("altair", "pillow", "vl-convert-python")
 NUMBERS = Check("numbers_are_the_marts", "The page is the one that the marts' answers give now, each number of it.")
 # Browsers ask whether the page is still the same, and keep parts, whose names change with their content.
@@ -67,7 +68,7 @@ def build_month_report(dataset: Dataset) -> dg.AssetsDefinition:
     static = [dg.AssetKey("zones"), mart_key("postgres", "dim_zone")]
 
     def month_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Draw the month: up to ten charts on one page, from the marts in PostgreSQL.
+        """Draw the month: up to ten charts on one page, from the marts in PostgreSQL, and how well models did.
 
         The page loads nothing else and works from a file. A month that is empty, tiny, all refunds or in one zone has
         a page that says so. A rerun with the same marts gives the same page.
@@ -285,7 +286,7 @@ def answers_of(marts: Marts, scope: "Scope") -> "Answers":
 
 
 def facts_of(lake: LakeResource, months: Mapping[str, list[date]]) -> "Facts":
-    """Return what a page holds that is not in the marts: shapes, names, and which months are samples."""
+    """Return what a page holds that is not in the marts: shapes, names, samples, and scores of duration models."""
     from taxi_assets.reports.pages import Facts
 
     geojson = None
@@ -299,7 +300,23 @@ def facts_of(lake: LakeResource, months: Mapping[str, list[date]]) -> "Facts":
         name: [m for m, manifest in manifests_of(lake, DATASETS[name], found).items() if _is_sample(manifest.source)]
         for name, found in months.items()
     }
-    return Facts(geojson, names, samples)
+    return Facts(geojson, names, samples, models=[row for name in months for row in _model_scores(lake, name, months)])
+
+
+def _model_scores(lake: LakeResource, dataset: str, months: Mapping[str, list[date]]) -> Iterator[dict[str, Any]]:
+    """Yield how the model of each month, and those before it, did on it, from the models' cards."""
+    cards = store.model_months(dataset, (item.name for item in lake.list(store.models_prefix(dataset))))
+    for month in sorted({*cards} & {*months[dataset]}):
+        card = json.loads(lake.fetch(store.model_object(dataset, month, store.CARD)).read_text(encoding="utf-8"))
+        if card["sample"] or card["scored_on"] != month_text(month):
+            continue
+        row = {"dataset": dataset, "scored_month": month_text(month)}
+        [own] = [lead for lead in card["scores"] if lead["lead"] == 1]
+        floor = min(scores["mae"] for scores in own["floors"].values())
+        yield row | {"age_months": 0, "mae": own["model"]["mae"], "trips": own["model"]["trips"], "floor": floor}
+        for old in card["drift"]:
+            if "mae" in old:
+                yield row | {name: old[name] for name in ("age_months", "mae", "trips")} | {"floor": None}
 
 
 def month_pages(lake: LakeResource) -> dict[str, list[date]]:
@@ -322,7 +339,7 @@ def _made_of(answers: "Answers", facts: "Facts") -> str:
     shapes = hashlib.sha256((facts.geojson or "").encode()).hexdigest()
     rest = [PAGE_VERSION, *(version(name) for name in LIBRARIES), shapes, sorted(facts.zone_names.items())]
     samples = {name: [month_text(month) for month in months] for name, months in facts.samples.items()}
-    return hashlib.sha256(json.dumps([rest, samples, dict(answers)], default=list).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([rest, samples, facts.models, dict(answers)], default=list).encode()).hexdigest()
 
 
 def _store(

@@ -13,6 +13,7 @@ from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.assets import models as module
 from taxi_assets.defs.assets.models import build_duration_model, build_duration_pairs, reader
+from taxi_assets.defs.assets.reports import facts_of
 from taxi_assets.errors import ServiceError
 from taxi_assets.models import store
 from taxi_assets.models.fit import PARAMETERS
@@ -126,6 +127,15 @@ def test_the_error_of_earlier_models_is_on_the_card(world: World):
     [drift] = card(world)["drift"]
     assert (drift["model_month"], drift["age_months"]) == ("2023-04", 1)
     assert drift["mae"] > 0
+    [first, own, old] = facts_of(world.lake, {"green": MONTHS}).models
+    assert [(row["scored_month"], row["age_months"]) for row in (first, own, old)] == [
+        ("2023-04", 0),
+        ("2023-05", 0),
+        ("2023-05", 1),
+    ]
+    scores = card(world)["scores"][0]
+    assert (own["mae"], own["floor"]) == (scores["model"]["mae"], min(f["mae"] for f in scores["floors"].values()))
+    assert (old["mae"], old["trips"], old["floor"]) == (drift["mae"], drift["trips"], None)
 
 
 def test_a_month_that_was_replaced_is_sampled_again(world: World):
