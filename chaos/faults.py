@@ -37,6 +37,12 @@ CALLS = {
     "psycopg:Cursor.execute": 10,
     "dagster._core.storage.event_log:SqlEventLogStorage.store_event": 60,
 }
+# The checks that a run is not older than what it is about to replace: right after one is the worst time to be late.
+CHECKS = {
+    "taxi_assets.defs.assets.clean_parquet:is_newest": 1,
+    "taxi_assets.defs.assets.gcs_object:is_newest": 2,
+    "taxi_assets.resources.lake:LakeFile.check_published": 4,
+}
 # Where files of ours are written.
 WRITES = {
     "taxi_assets.download.fetch:PartFile.write": 2,
@@ -48,10 +54,11 @@ WRITES = {
 STATEMENTS = {"psycopg:Cursor.execute": 40, "psycopg:Copy.write": 3}
 
 
-def random_point(scene: Scene, act: str, calls: Mapping[str, int] = CALLS) -> Point:
-    """Return a random moment in a run."""
+def random_point(scene: Scene, act: str, calls: Mapping[str, int] = CALLS, after: bool | None = None) -> Point:
+    """Return a random moment in a run, before or `after` one of the calls."""
     function = scene.random.choice(list(calls))
-    point = Point(function, scene.random.randint(1, calls[function]), scene.random.random() < 0.5, act)
+    after = scene.random.random() < 0.5 if after is None else after
+    point = Point(function, scene.random.randint(1, calls[function]), after, act)
     scene.note(str(point))
     return point
 
@@ -112,7 +119,8 @@ def two_at_once_one_killed(scene: Scene) -> None:
 
 def older_run_late(scene: Scene) -> None:
     """Pause a run somewhere, publish a newer file and load it, then let the older run go on."""
-    point = random_point(scene, "pause")
+    after_check = scene.random.random() < 2 / 3
+    point = random_point(scene, "pause", CHECKS, after=True) if after_check else random_point(scene, "pause")
     late = scene.run(point)
     _wait_until_stopped(late)
     scene.change_source()
