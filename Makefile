@@ -46,7 +46,7 @@ fuzz: install
 ROUNDS ?= 1000
 SEED ?= 1
 chaos: install
-	@$(BIN)/python -m chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(ROUND),--round $(ROUND) --loaded $(or $(LOADED),0))
+	@$(BIN)/python -m chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(DAGSTER),--dagster) $(if $(ROUND),--round $(ROUND) --loaded $(or $(LOADED),0))
 
 up: install
 	@$(BIN)/taxi up

@@ -24,6 +24,7 @@ from chaos.stage import stage
 @click.option("--only", type=click.Choice(list(KINDS)), multiple=True, help="Faults of these kinds only.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("chaos.jsonl"), show_default=True)
 @click.option("--large/--small", default=True, show_default=True, help="Months of up to a million rows too.")
+@click.option("--dagster", is_flag=True, help="Runs of Dagster's daemon too, which take longer.")
 @click.option("--longest-wait", default=2.0, show_default=True, help="What a reader may wait at most, in seconds.")
 @click.option("--stop-at", type=int, help="End after this many rounds with a violation.")
 @click.pass_context
@@ -36,6 +37,7 @@ def main(
     only: tuple[str, ...],
     out: Path,
     large: bool,
+    dagster: bool,
     longest_wait: float,
     stop_at: int | None,
 ) -> None:
@@ -47,7 +49,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="taxi-chaos-") as name, out.open("w") as file:
         folder = Path(name)
         months = make_months(folder / "versions", large=large)
-        with stage(folder, dagster=False) as made:
+        with stage(folder, dagster=dagster) as made:
             campaign = Campaign(made, Runner(made.logs), months, seed, only, longest_wait)
             for number in [one] if one is not None else range(1, rounds + 1):
                 outcome = campaign.round(number, loaded)

@@ -75,7 +75,8 @@ class Campaign:
     ) -> None:
         self._stage, self._runner, self._months, self._seed = stage, runner, months, seed
         self._longest_wait = longest_wait
-        self._kinds = {name: KINDS[name] for name in kinds or KINDS}
+        possible = [name for name, kind in KINDS.items() if stage.dagster or not kind.dagster]
+        self._kinds = {name: KINDS[name] for name in kinds or possible}
         # The hash of all rows of a version in a place, learned when it was first loaded.
         self._digests: dict[tuple[str, str, int], Held] = {}
         self._loaded: dict[str, int] = {}
@@ -110,7 +111,7 @@ class Campaign:
         if chosen.succeeds:
             outcome.violations += _of_failed(scene)
         if not chosen.by_hand:
-            loaded = any(run.version == scene.new and run.process.exitcode == 0 for run in scene.runs)
+            loaded = any(run.version == scene.new and run.succeeded for run in scene.runs)
             outcome.violations += self._after_fault(month, [scene.new] if loaded else range(VERSIONS))
         outcome.violations += self._of_readers(reader, chosen)
         outcome.longest_wait_seconds, outcome.reads = round(reader.longest_seconds, 2), reader.reads
@@ -149,10 +150,10 @@ class Campaign:
     def _rerun(self, month: Month, version: int) -> list[str]:
         """Run the month to its end; return what is not as the newest version is."""
         run = self._runner.start(month, version)
-        code = run.wait()
-        if code != 0:
+        run.wait()
+        if not run.succeeded:
             run.end()
-            return [f"the rerun ended with {code}: {_last_words(run.log.read_text())}"]
+            return [f"the rerun ended with {run.last_words}"]
         problems = []
         for place, found in held(self._stage, month).items():
             if not self._is_version(place, month, version, found):
@@ -165,10 +166,4 @@ class Campaign:
 
 def _of_failed(scene: Scene) -> list[str]:
     """Return what ended runs that nothing kept from their end."""
-    failed = [run for run in scene.runs if run.process.exitcode != 0]
-    return [f"a run ended with {run.process.exitcode}: {_last_words(run.log.read_text())}" for run in failed]
-
-
-def _last_words(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[-600:]
+    return [f"a run ended with {run.last_words}" for run in scene.runs if not run.succeeded]

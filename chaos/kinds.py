@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from chaos.daemon_faults import requested_and_killed, requested_and_terminated
 from chaos.faults import (
     STATEMENTS,
     WRITES,
@@ -38,6 +39,7 @@ class Kind:
 
     `weight` is how often it is drawn. `outage`: readers may meet errors and gaps. `by_hand`: the
     month itself is changed. `succeeds`: nothing keeps a run from its end.
+    `dagster`: it needs the daemon and the webserver.
     """
 
     act: Callable[[Scene], None]
@@ -45,6 +47,7 @@ class Kind:
     outage: bool = False
     by_hand: bool = False
     succeeds: bool = False
+    dagster: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -74,4 +77,6 @@ KINDS: Mapping[str, Kind] = {
     "service paused": Kind(service_paused, 4),
     "service killed": Kind(service_killed, 2, outage=True),
     "object changed by hand": Kind(objects_changed_by_hand, 4, outage=True, by_hand=True),
+    "run of the daemon killed": Kind(requested_and_killed, 10, succeeds=True, dagster=True),
+    "run of the daemon terminated": Kind(requested_and_terminated, 10, dagster=True),
 }

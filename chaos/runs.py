@@ -38,6 +38,17 @@ class Run:
         """Return whether the process has ended."""
         return self.process.exitcode is not None
 
+    @property
+    def succeeded(self) -> bool:
+        """Return whether the process has ended in success."""
+        return self.process.exitcode == 0  # type: ignore[no-any-return]
+
+    @property
+    def last_words(self) -> str:
+        """Return the exit code and the end of the log."""
+        lines = [line for line in self.log.read_text().strip().splitlines() if line.strip()]
+        return f"{self.process.exitcode}: {' / '.join(lines[-3:])[-600:]}"
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process still runs."""
         if not self.is_over():

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from random import Random
 
+from chaos.daemon_runs import DaemonRun
 from chaos.months import Month
 from chaos.runs import Fault, Run, Runner
 from chaos.stage import Stage
@@ -26,12 +27,18 @@ class Scene:
     old: int
     new: int
     detail: list[str] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
+    runs: list[Run | DaemonRun] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
     def run(self, fault: Fault | None = None) -> Run:
         """Start a run of the month."""
         run = self.runner.start(self.month, self.new, fault)
+        self.runs.append(run)
+        return run
+
+    def request(self) -> DaemonRun:
+        """Request a run of the month from Dagster's daemon."""
+        run = DaemonRun(self.stage, self.month, self.new)
         self.runs.append(run)
         return run
 
