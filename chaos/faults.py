@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import psutil
+import psycopg
 
 from chaos.alterations import HOW, WAREHOUSES, Alteration
 from chaos.moments import Point
@@ -125,8 +126,7 @@ def older_run_late(scene: Scene) -> None:
     _wait_until_stopped(late)
     scene.change_source()
     newer = scene.run()
-    # The older run may hold a lock that the newer one waits for.
-    newer.wait(5)
+    _wait_until_over_or_blocked(scene, newer)
     late.send(signal.SIGCONT)
     newer.wait()
     late.wait()
@@ -168,6 +168,17 @@ def source_fails(scene: Scene) -> None:
     scene.note(", ".join(chosen))
     scene.stage.server.plan(f"/{scene.month.file_name}", *(faults[name] for name in chosen))
     scene.run().wait()
+
+
+def _wait_until_over_or_blocked(scene: Scene, run: Run) -> None:
+    """Return when a run has ended, or waits for what a paused one holds: a lock of PostgreSQL's, or of a file."""
+    blocked, deadline = 0, time.monotonic() + 30
+    query = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+    with psycopg.connect(scene.stage.postgres_url, autocommit=True) as connection:
+        while not run.is_over() and blocked < 3 and time.monotonic() < deadline:
+            # Those that wait for a moment only are not blocked.
+            blocked = 0 if connection.execute(query).fetchone() == (0,) else blocked + 1
+            time.sleep(0.2)
 
 
 def row_altered(scene: Scene) -> None:
