@@ -56,13 +56,22 @@ def main(
                 outcomes.append(outcome)
                 click.echo(outcome.as_line())
                 if outcome.violations:
-                    click.echo(f"       Repeat it: make chaos SEED={seed} ROUND={number} LOADED={outcome.old}")
+                    click.echo(f"       Repeat it: {_command(seed, outcome, large=large, dagster=dagster)}")
                 file.write(json.dumps(outcome.as_record()) + "\n")
                 file.flush()
                 if stop_at and sum(bool(o.violations) for o in outcomes) >= stop_at:
                     break
     click.echo(summary(outcomes, seed, time.monotonic() - began))
     ctx.exit(1 if any(outcome.violations for outcome in outcomes) else 0)
+
+
+def _command(seed: int, outcome: Outcome, *, large: bool, dagster: bool) -> str:
+    """Return the command that repeats a round."""
+    if large:
+        start = "make chaos DAGSTER=1" if dagster else "make chaos"
+        return f"{start} SEED={seed} ROUND={outcome.number} LOADED={outcome.old}"
+    options = "--small --dagster" if dagster else "--small"
+    return f"python -m chaos {options} --seed {seed} --round {outcome.number} --loaded {outcome.old}"
 
 
 def summary(outcomes: list[Outcome], seed: int, seconds: float) -> str:

@@ -28,7 +28,7 @@ def compare_unfinished(settings: Settings, log: Callable[[str], None]) -> None:
     try:
         with lake_and_warehouses(Settings.from_environment()) as resources:
             lake, warehouses = resources["lake"], [resources[name] for name in WAREHOUSES]
-            months = unfinished_months(lake, resources["bigquery"]) | _of_runs(since)
+            months = unfinished_months(lake, resources["bigquery"]) | months_of_runs(since)
             log(f"The last stack ended in a crash; {_plan(months)}.")
             left = [text for item in sorted(months) for text in mend(lake, warehouses, item, log)]
     except TaxiError as error:
@@ -39,7 +39,7 @@ def compare_unfinished(settings: Settings, log: Callable[[str], None]) -> None:
         state.forget_crash(settings.data_dir)
 
 
-def _of_runs(since: float) -> set[Unfinished]:
+def months_of_runs(since: float) -> set[Unfinished]:
     """Return the months of the runs since then that did not end in success."""
     found = set()
     # As Dagster's tables have it: in UTC, without a zone.
