@@ -66,7 +66,7 @@ lint: install
 	@$(BIN)/mypy
 	@mkdir -p .taxi && DAGSTER_HOME="$$(mktemp -d)" VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/dg check defs
 
-# Pure code and definitions: no service is started, no model fitted and no page drawn.
+# Pure code and definitions: no service is started, and nothing takes long.
 test-unit: install
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not services and not long'
 

@@ -20,6 +20,8 @@ from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets_tests.support.raw_files import Made, lines_of, make_csv, make_parquet, make_rows, write
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "dataset": st.sampled_from(sorted(DATASETS)),
     "month": st.sampled_from([date(2020, 4, 1), date(2019, 12, 1), date(2024, 2, 1)]),

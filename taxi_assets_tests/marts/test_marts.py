@@ -195,5 +195,6 @@ def test_the_congestion_zone_is_manhattan_south_of_60th_street(filled: World, tl
     assert min(shares[zone] for zone in inside) > 0.98
 
 
+@pytest.mark.long
 def test_the_catalog_is_that_of_the_project() -> None:
     assert made_catalog() == json.loads(FILE.read_text(encoding="utf-8"))

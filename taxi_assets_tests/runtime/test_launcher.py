@@ -14,8 +14,6 @@ from taxi_assets.runtime import run_process
 from taxi_assets.runtime.dagster_internals import WorkerStatus
 from taxi_assets.runtime.launcher import WatchfulRunLauncher
 
-POOL = "bigquery"
-
 
 @dg.job
 def nothing() -> None:
@@ -32,7 +30,7 @@ def child() -> Iterator[subprocess.Popen[str]]:
         found.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     launcher = {"module": WatchfulRunLauncher.__module__, "class": WatchfulRunLauncher.__name__}
     with dg.instance_for_test(overrides={"run_launcher": launcher}) as instance:
@@ -40,17 +38,17 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def run_with(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
-    """Make a run in progress that holds a place in a pool."""
+    """Make a run in progress that holds a place in a pool of its own."""
     run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    instance.event_log_storage.set_concurrency_slots(POOL, 2)
-    assert instance.event_log_storage.claim_concurrency_slot(POOL, run.run_id, "step").is_claimed
+    instance.event_log_storage.set_concurrency_slots(run.run_id, 2)
+    assert instance.event_log_storage.claim_concurrency_slot(run.run_id, run.run_id, "step").is_claimed
     return run
 
 
 def check(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[WorkerStatus, int]:
     """Return what the check finds, and how many places are taken then."""
     found = instance.run_launcher.check_run_worker_health(run).status
-    return found, instance.event_log_storage.get_concurrency_info(POOL).active_slot_count
+    return found, instance.event_log_storage.get_concurrency_info(run.run_id).active_slot_count
 
 
 def test_a_killed_process_frees_its_places_and_a_live_one_keeps_them(

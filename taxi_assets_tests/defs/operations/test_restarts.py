@@ -1,7 +1,6 @@
 """Which failed runs are requested again: those that Dagster leaves alone because their backfill is completed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -68,15 +67,14 @@ def test_a_run_that_was_requested_again_is_no_news(instance: dg.DagsterInstance)
 @pytest.mark.parametrize(
     ("settings", "tags", "expected"),
     [
-        ("enabled: true\n  max_retries: 2", {}, 2),
-        ("enabled: true\n  max_retries: 2", {"dagster/retry_number": "1"}, 1),
-        ("enabled: true\n  max_retries: 2", {"dagster/max_retries": "0"}, 0),
-        ("enabled: true\n  max_retries: 2", {"dagster/max_retries": "many"}, 2),
-        ("enabled: true\n  max_retries: 0", {}, 0),
-        ("enabled: false\n  max_retries: 2", {}, 0),
+        ({"enabled": True, "max_retries": 2}, {}, 2),
+        ({"enabled": True, "max_retries": 2}, {"dagster/retry_number": "1"}, 1),
+        ({"enabled": True, "max_retries": 2}, {"dagster/max_retries": "0"}, 0),
+        ({"enabled": True, "max_retries": 2}, {"dagster/max_retries": "many"}, 2),
+        ({"enabled": True, "max_retries": 0}, {}, 0),
+        ({"enabled": False, "max_retries": 2}, {}, 0),
     ],
 )
-def test_how_often_a_run_may_be_started_again(tmp_path: Path, settings: str, tags: dict[str, str], expected: int):
-    (tmp_path / "dagster.yaml").write_text(f"run_retries:\n  {settings}\n")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+def test_how_often_a_run_may_be_started_again(settings: dict[str, object], tags: dict[str, str], expected: int):
+    with dg.DagsterInstance.ephemeral(settings={"run_retries": settings}) as instance:
         assert retries_left(instance, run_of(instance, month_job_name("green"), TAGS | tags)) == expected
