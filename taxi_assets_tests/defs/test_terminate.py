@@ -19,7 +19,7 @@ from taxi_assets.resources.warehouse import WAREHOUSES
 from taxi_assets.sample.files import write_sample
 from taxi_assets.settings import Settings
 from taxi_assets_tests.support.http_server import Fault, FileServer, serve
-from taxi_assets_tests.support.orchestra import Orchestra
+from taxi_assets_tests.support.orchestra import LOCATION, Orchestra
 from taxi_assets_tests.support.points import HANG_FILE
 
 MONTH, JOB = date(2020, 4, 1), "green_month_job"
@@ -187,12 +187,34 @@ def test_a_run_is_canceled_in_loads_that_wait_for_their_servers(town: Town):
     assert not town.events(run, dg.DagsterEventType.ASSET_MATERIALIZATION) & loads
 
 
+def test_a_killed_command_counts_as_failed_and_frees_its_places(town: Town):
+    before = town.rows()
+    town.publish(325)
+    town.hang.write_text(POINTS["clean_parquet"])
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", LOCATION]
+    command += ["--select", "group:green", "--partition", MONTH.isoformat()]
+    with subprocess.Popen(command, env=from_a_shell(town), stdout=subprocess.DEVNULL) as process:
+        town.dagster.wait_for(lambda: "reached" in town.hang.read_text(), "the cleaning")
+        [run] = town.dagster.instance.get_runs(limit=1)
+        assert town.places() > 0
+        process.kill()
+    town.hang.unlink()
+    town.dagster.wait_for(lambda: town.status(run) is dg.DagsterRunStatus.FAILURE, "the end of the run")
+    town.dagster.wait_for(lambda: town.places() == 0, "free pools")
+    assert town.rows() == before
+
+
+def from_a_shell(town: Town) -> dict[str, str]:
+    """Return the environment without the module that the settings name: the daemon has loaded another."""
+    return {name: value for name, value in town.dagster.environ.items() if not name.startswith("DAGSTER_CLI_")}
+
+
 def backfill_from_a_shell(town: Town, *options: str) -> None:
     command = ["-m", "dagster", "job", "backfill", "-w", str(town.dagster.folder / "workspace.yaml"), "--job", JOB]
     command += ["--partitions", MONTH.isoformat(), "--noprompt", *options]
-    # Not the module that the settings name: the daemon has loaded another.
-    environ = {name: value for name, value in town.dagster.environ.items() if not name.startswith("DAGSTER_CLI_")}
-    done = subprocess.run([sys.executable, *command], env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *command], env=from_a_shell(town), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
