@@ -1,11 +1,12 @@
 """The months that the lake holds, cleaned and raw, read from one listing each."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 from taxi_assets.contract.datasets import Dataset
-from taxi_assets.contract.object_names import clean_object, raw_prefix
+from taxi_assets.contract.object_names import clean_object, raw_prefix, rejected_object
 from taxi_assets.errors import SettingsError
 from taxi_assets.months import parse_month
 from taxi_assets.resources.lake import LakeObject, LakeResource
@@ -20,15 +21,24 @@ def lake_objects(lake: LakeResource, dataset: Dataset) -> dict[date, LakeObject]
         ServiceError: The bucket does not exist or access is denied.
         ServiceUnavailableError: The bucket does not respond.
     """
+    return _objects(lake, dataset, clean_object)
+
+
+def rejected_objects(lake: LakeResource, dataset: Dataset) -> dict[date, LakeObject]:
+    """Return the objects of rejected rows by month, oldest first; raises as `lake_objects`."""
+    return _objects(lake, dataset, rejected_object)
+
+
+def _objects(lake: LakeResource, dataset: Dataset, named: Callable[[str, date], str]) -> dict[date, LakeObject]:
     found = {}
     # The prefix and the ending of every month's object, whatever the month is.
-    prefix, _, ending = clean_object(dataset.name, dataset.first_month).partition(f"{dataset.first_month:%Y-%m}")
+    prefix, _, ending = named(dataset.name, dataset.first_month).partition(f"{dataset.first_month:%Y-%m}")
     for item in lake.list(prefix):
         try:
             month = parse_month(item.name.removeprefix(prefix).removesuffix(ending))
         except SettingsError:
             continue  # not one of this project's objects
-        if item.name == clean_object(dataset.name, month):
+        if item.name == named(dataset.name, month):
             found[month] = item
     return dict(sorted(found.items()))
 

@@ -15,7 +15,7 @@ from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.errors import TaxiError
 from taxi_assets.marts.marts import MONEY, Marts
 from taxi_assets.months import month_text
-from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files
+from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files, rejected_objects
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.warehouse import Warehouse
 
@@ -65,6 +65,9 @@ def verify(
     expected = {m: Manifest.from_json(o.metadata["manifest"]) for m, o in objects.items() if "manifest" in o.metadata}
     found = [_by_hand(dataset, month) for month in objects.keys() - expected.keys()]
     found += _older(dataset, expected, newest_raw_files(lake, dataset))
+    named = {difference.month for difference in found}
+    rejected = rejected_objects(lake, dataset)
+    found += [_mixed(dataset, m) for m, o in objects.items() if m not in named and _differ(o, rejected.get(m))]
     unasked: dict[str, str] = {}
     with ThreadPoolExecutor(len(warehouses)) as pool:
         pending = {
@@ -109,6 +112,23 @@ def _older(dataset: Dataset, expected: Mapping[date, Manifest], raw: Mapping[dat
         for month, manifest in expected.items()
         if month in raw and raw[month].metadata.get("sha256") != manifest.raw_sha256
     ]
+
+
+def _differ(kept: LakeObject, rejected: LakeObject | None) -> bool:
+    """Return whether the two objects say that they are of different cleanings."""
+    return rejected is not None and rejected.metadata.get("cleaning") != kept.metadata.get("cleaning")
+
+
+def _mixed(dataset: Dataset, month: date) -> Difference:
+    """Return the difference of a month whose run was killed after the first of its two objects was published."""
+    return Difference(
+        dataset.name,
+        month,
+        "the lake",
+        "rejected rows of another cleaning than the kept ones",
+        "both of one cleaning",
+        _command(dataset, month),
+    )
 
 
 def _differences(

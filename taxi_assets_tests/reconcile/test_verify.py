@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 
 from taxi_assets.cli.main import cli
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.contract.object_names import clean_object
+from taxi_assets.contract.object_names import clean_object, rejected_object
 from taxi_assets.local.environment import environment
-from taxi_assets.reconcile.verify import verify
+from taxi_assets.reconcile.verify import VerificationReport, verify
 from taxi_assets.settings import PROJECT_ROOT, Settings
 from taxi_assets_tests.conftest import World, changed
 from taxi_assets_tests.support.versions import APRIL, MAY
@@ -182,3 +182,20 @@ def test_what_cannot_be_verified_is_told(shell: dict[str, str], arguments: list[
     assert (done.exit_code, done.stdout) == (1, "")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_rejected_rows_of_another_cleaning_are_found(world: World):
+    """As a run leaves them that was killed after the first of the two objects was published."""
+
+    def report() -> VerificationReport:
+        return verify(GREEN, world.lake, [world.bigquery, world.postgres], APRIL, APRIL)
+
+    assert world.run("green", APRIL).success
+    item = world.lake.find(rejected_object("green", APRIL))
+    assert item is not None
+    world.lake.put(world.lake.fetch(item.name), item.name, {**item.metadata, "cleaning": "of another file"})
+    [difference] = report().differences
+    assert (difference.place, difference.found) == ("the lake", "rejected rows of another cleaning than the kept ones")
+    assert difference.command == "dagster asset materialize --select group:green --partition 2020-04-01"
+    assert world.run("green", APRIL).success
+    assert report().equal
