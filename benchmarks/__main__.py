@@ -11,6 +11,7 @@ import click
 from benchmarks.compare import compare, compare_real
 from benchmarks.growth import growth
 from benchmarks.layout import layout
+from benchmarks.marts import marts
 from benchmarks.model import model
 from benchmarks.parts import parts
 from benchmarks.section import Section
@@ -29,6 +30,7 @@ PARTS = {
     "layout": layout,
     "growth": growth,
     "model": model,
+    "marts": marts,
 }
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from taxi_assets.cli.month_runs import results_table, run_month
 from taxi_assets.cli.progress import progress
-from taxi_assets.cli.report import write_site
+from taxi_assets.cli.report import publish_missing_zones, write_site
 from taxi_assets.cli.tables import table
 from taxi_assets.contract.datasets import Dataset, dataset
 from taxi_assets.defs.assets.marts import manifests_of, marts_state
@@ -74,6 +74,7 @@ def _run(datasets: Sequence[Dataset], months: Sequence[date], log: Callable[[str
                     raise ServiceError(f"{runs[-1].title} failed at {runs[-1].failure}")
     log("\n" + results_table(settings, runs) + "\n")
     with lake_and_warehouses(settings) as resources:
+        publish_missing_zones(settings, resources, log)
         _answer(resources, datasets, months, log)
     try:
         return write_site(settings, None, log)

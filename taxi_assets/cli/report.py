@@ -3,7 +3,7 @@
 import os
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -53,16 +53,14 @@ def write_site(settings: "Settings", out: Path | None, log: Log) -> Path:
         SettingsError: The folder is a file.
         ServiceError: A service does not answer, or a package is missing.
     """
-    from taxi_assets.defs.build import build_resources, lake_and_warehouses
+    from taxi_assets.defs.build import lake_and_warehouses
     from taxi_assets.local.environment import environment
 
     if out is not None and out.exists() and not out.is_dir():
         raise SettingsError(f"{out} is a file; name a folder.")
     os.environ.update(environment(settings))
     with lake_and_warehouses(settings) as resources:
-        source: AbstractContextManager[Any] = build_resources(settings)["source"].process_config_and_initialize_cm()
-        with source as fetching:
-            _publish_zones(fetching, resources, log)
+        publish_missing_zones(settings, resources, log)
         from taxi_assets.defs.assets.reports import postgres_marts
 
         lake: LakeResource = resources["lake"]
@@ -71,16 +69,19 @@ def write_site(settings: "Settings", out: Path | None, log: Log) -> Path:
         return write_pages(lake, marts, months, out, log)
 
 
-def _publish_zones(source: Any, resources: dict[str, Any], log: Log) -> None:
-    """Publish the zones if their shapes are not there; without them there are only no maps."""
-    from taxi_assets.contract.object_names import ZONE_SHAPES_OBJECT
+def publish_missing_zones(settings: "Settings", resources: Mapping[str, Any], log: Log) -> None:
+    """Publish the zones if they are not there; without them there are only no maps, and no zones before 2016-07."""
+    from taxi_assets.contract.object_names import ZONE_PIECES_OBJECT
     from taxi_assets.defs.assets.zones import publish_zones
+    from taxi_assets.defs.build import build_resources
     from taxi_assets.resources.warehouse import WAREHOUSES
 
-    if resources["lake"].find(ZONE_SHAPES_OBJECT) is not None:
+    if resources["lake"].find(ZONE_PIECES_OBJECT) is not None:
         return
+    source: AbstractContextManager[Any] = build_resources(settings)["source"].process_config_and_initialize_cm()
     try:
-        publish_zones(source, resources["lake"], [resources[name] for name in WAREHOUSES])
+        with source as fetching:
+            publish_zones(fetching, resources["lake"], [resources[name] for name in WAREHOUSES])
         log("zones            ✓ published, for the maps")
     except TaxiError as error:
         log(f"zones            ✗ {error} The pages will have no maps.")

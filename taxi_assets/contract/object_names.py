@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONES_TABLE, pairs_table
+from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONE_PIECES_TABLE, ZONES_TABLE, pairs_table
 from taxi_assets.months import month_text
 
 PENDING = "pending/"
@@ -25,6 +25,7 @@ def clean_object(dataset: str, month: date) -> str:
 ZONES_OBJECT = "clean/zones/taxi_zones.parquet"
 ZONE_SHAPES_OBJECT = "clean/zones/taxi_zones.geojson"
 ZONE_AREAS_OBJECT = "clean/zones/zone_areas.parquet"
+ZONE_PIECES_OBJECT = "clean/zones/zone_pieces.parquet"
 
 
 def pairs_object(dataset: str) -> str:
@@ -36,6 +37,7 @@ def pairs_object(dataset: str) -> str:
 WHOLE_TABLE_OBJECTS: Mapping[str, str] = {
     ZONES_TABLE: ZONES_OBJECT,
     ZONE_AREAS_TABLE: ZONE_AREAS_OBJECT,
+    ZONE_PIECES_TABLE: ZONE_PIECES_OBJECT,
     **{pairs_table(dataset): pairs_object(dataset) for dataset in DATASETS},
 }
 

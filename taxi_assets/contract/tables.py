@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.schemas import DATE, INTEGER, NUMBER, Column, Schema
-from taxi_assets.contract.zones import ZONE_AREAS_SCHEMA, ZONES_SCHEMA
+from taxi_assets.contract.zones import ZONE_AREAS_SCHEMA, ZONE_PIECES_SCHEMA, ZONES_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ PAIRS_SCHEMA = Schema(
 )
 ZONES_TABLE = "zones"
 ZONE_AREAS_TABLE = "zone_areas"
+ZONE_PIECES_TABLE = "zone_pieces"
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
@@ -54,5 +55,11 @@ TABLES: Mapping[str, Table] = {
         ),
         Table(ZONES_TABLE, ZONES_SCHEMA, "Taxi zones; one row a zone, for the zone ids of the trips.", False),
         Table(ZONE_AREAS_TABLE, ZONE_AREAS_SCHEMA, "Areas and centroids of the zones; one row a zone.", False),
+        Table(
+            ZONE_PIECES_TABLE,
+            ZONE_PIECES_SCHEMA,
+            "The zones' shapes cut into pieces, to find the zone of a coordinate; one row a piece.",
+            False,
+        ),
     )
 }

@@ -9,8 +9,9 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry import mapping, shape
 
 from taxi_assets.contract.rules import ZONES
+from taxi_assets.contract.zone_pieces import cut_into_pieces
 from taxi_assets.contract.zones import NO_PLACE, ZONE_AREAS_SCHEMA
 from taxi_assets.errors import ContractError
 
@@ -40,10 +42,20 @@ _PARTS = (".shp", ".shx", ".dbf", ".prj")
 
 @dataclass(frozen=True)
 class ZoneShapes:
-    """The 263 zones as simplified GeoJSON, in WGS 84, and as rows of `ZONE_AREAS_SCHEMA`."""
+    """The 263 zones as simplified GeoJSON, as rows of `ZONE_AREAS_SCHEMA`, and as published; all in WGS 84."""
 
     geojson: str
     areas: pa.Table
+    outlines: Sequence[Any]
+
+    @cached_property
+    def pieces(self) -> pa.Table:
+        """The zones as published, as rows of `ZONE_PIECES_SCHEMA`, which takes seconds to make.
+
+        Raises:
+            ContractError: The shapes cannot be cut.
+        """
+        return cut_into_pieces(self.outlines, PLACES)
 
 
 def read_zone_shapes(path: Path) -> ZoneShapes:
@@ -84,7 +96,8 @@ def read_zone_shapes(path: Path) -> ZoneShapes:
         pa.array(np.round(centroids[:, 1], 6)),
     ]
     text = json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":"), sort_keys=True)
-    return ZoneShapes(text, pa.table(columns, schema=ZONE_AREAS_SCHEMA.arrow))
+    areas = pa.table(columns, schema=ZONE_AREAS_SCHEMA.arrow)
+    return ZoneShapes(text, areas, _moved(full, to_degrees))
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[Mapping[str, Any]], CRS]:

@@ -32,6 +32,30 @@ ZONE_AREAS_SCHEMA = Schema(
         Column("latitude", NUMBER, "Latitude of the shape's centroid, in degrees (WGS 84).", required=True),
     )
 )
+# What longitude and latitude are counted in to find zones, from 180 W and 90 S on, and the side of a cell.
+STEPS_A_DEGREE = 10_000_000
+CELL_STEPS = 20_000
+
+
+def _steps(name: str, description: str) -> Column:
+    return Column(name, INTEGER, description, required=True)
+
+
+ZONE_PIECES_SCHEMA = Schema(
+    (
+        _steps("cell_x", "Cell of 0.002 degrees that the piece is in, counted from 180 W."),
+        _steps("cell_y", "The same, counted from 90 S."),
+        _steps("x_from", "Where the piece begins, in steps of 1e-7 degrees from the west of the cell."),
+        _steps("x_to", "Where it ends; a point has x_from <= x < x_to."),
+        _steps("low_a", "Its lower edge: low_a * y >= low_b * x + low_c, y in steps from the south of the cell."),
+        _steps("low_b", "See low_a."),
+        _steps("low_c", "See low_a."),
+        _steps("high_a", "Its upper edge: high_a * y < high_b * x + high_c."),
+        _steps("high_b", "See high_a."),
+        _steps("high_c", "See high_a."),
+        Column("location_id", INTEGER, "Number of the zone, 1 to 263; NULL for what is in no zone."),
+    )
+)
 PUBLISHED_NAMES: Mapping[str, str] = {
     "location_id": "locationid",
     "borough": "borough",

@@ -1,9 +1,11 @@
 """The process in which dbt runs: a request as JSON on standard input, the results as JSON on standard output."""
 
+import ctypes
 import hashlib
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -15,12 +17,14 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
 PROJECT = Path(__file__).parent
+_PR_SET_PDEATHSIG = 1
 SOURCES = ("*.yml", "macros/**/*.sql", "models/**/*", "tests/**/*.sql")
 
 
 def main() -> None:
     """Answer the request."""
     request = json.loads(sys.stdin.read())
+    _end_with(request["parent"])
     print(json.dumps(run(request)))
 
 
@@ -42,6 +46,15 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(result.result, RunExecutionResult):
         return {"nodes": [], "error": _sentence(result)}
     return {"nodes": [_node(found) for found in result.result.results], "error": None}
+
+
+def _end_with(parent: int) -> None:
+    """Be killed with the run that waits for the results, as its next attempt would meet this process otherwise."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != parent:
+            # It ended before, so no signal will come.
+            os._exit(1)
 
 
 def _common(target: str, target_path: str) -> list[str]:

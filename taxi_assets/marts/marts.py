@@ -78,6 +78,7 @@ class Marts:
         Raises:
             ServiceError: A model failed; tables after it keep the rows they had.
         """
+        self.warehouse.ensure_tables()
         counts = {month: (m.raw_rows, m.rejected_rows) for month, m in (manifests or {}).items()}
         nodes = run_dbt(self._home.target, self.state, "build", ["facts"], dataset.name, sorted(months), counts)
         self._check(nodes)
@@ -118,6 +119,11 @@ class Marts:
             month: Totals(int(trips), {name: int(usd * 100) for name, usd in zip(money, usds, strict=True)})
             for month, trips, *usds in rows
         }
+
+    def months_behind(self, dataset: Dataset, rows: Mapping[date, int]) -> list[date]:
+        """Return the months whose marts have not the rows of the table; none if the dataset has no marts."""
+        held = {month: sums.rows for month, sums in (self.month_sums(dataset) or {}).items()}
+        return sorted(month for month in held.keys() | rows.keys() if held and held.get(month) != rows.get(month))
 
     def months_at_once(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> list[list[date]]:
         """Return the months that the table of trips or the marts have, in lists for one run of dbt each."""

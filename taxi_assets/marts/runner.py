@@ -73,6 +73,7 @@ def run_dbt(
         "command": command,
         "select": list(select),
         "vars": variables,
+        "parent": os.getpid(),
     }
     done = subprocess.run(
         PROCESS,

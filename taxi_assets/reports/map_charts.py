@@ -44,11 +44,15 @@ def zones(pickups: Rows, flows: Rows, of: Context) -> Picture | Absent:
     first = next(iter(views.values()))
     top = sorted((z for z in first if z not in NO_PLACE), key=lambda z: (-first[z], z))
     whole = sum(first.values())
+    found_by = "Zones of files without zone ids are those that the coordinates lie in"
+    by_coordinates = found_by if any(row["by_coordinates"] for row in pickups) else ""
     plausible = "Dropoffs are counted of plausible trips with both zones" if of.scope.month else ""
     return Picture(
         "zones",
         title,
-        of.subtitle("Unit: trips, in steps that grow by a factor; hatched zones have none", *remarks, plausible),
+        of.subtitle(
+            "Unit: trips, in steps that grow by a factor; hatched zones have none", *remarks, plausible, by_coordinates
+        ),
         f"Map of the taxi zones. Most pickups{'' if len(counts) < 2 else f' of {next(iter(views))}'}: "
         + ", ".join(f"{of.zone_name(z)} {style.number(first[z])}" for z in top[:6])
         + ".",
@@ -77,7 +81,7 @@ def zones(pickups: Rows, flows: Rows, of: Context) -> Picture | Absent:
 def _left_out(name: str, found: Mapping[int | None, float]) -> str:
     """Return what of the trips is on no map."""
     whole, texts = sum(found.values()), []
-    for zone, what in ((264, "264, unknown"), (265, "265, outside the city"), (None, "no zone id")):
+    for zone, what in ((264, "264, unknown"), (265, "265, outside the city"), (None, "no zone")):
         if found.get(zone):
             texts.append(f"{style.number(found[zone])} ({style.percent(found[zone] / whole)}) of {what}")
     return f"{name}: not on the map are {', '.join(texts)}" if texts else f"{name}: all are on the map"

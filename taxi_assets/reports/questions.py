@@ -27,10 +27,13 @@ CHARGE_BEGINS = date(2025, 1, 5)
 STARTS = 12
 # A month of files holds strays of other days, and clocks that were reset to 2009 or 2041.
 _IN_MONTH = "pickup_date >= source_month AND pickup_date < source_month + INTERVAL '1 month'"
+# The zone of the file, or the one that the file's coordinates lie in.
+PICKUP = "COALESCE(pickup_location_id, pickup_zone_by_coordinates)"
+DROPOFF = "COALESCE(dropoff_location_id, dropoff_zone_by_coordinates)"
 _MEASURES_OF_QUALITY = (
     *("raw_rows", "rejected_rows", "trips", "refunds", "null_block_trips", "plausible_trips", "stray_trips"),
-    *("no_pickup_zone_trips", "unknown_pickup_zone_trips", "no_distance_trips", "day_long_trips"),
-    *("backward_trips", "unexplained_total_trips"),
+    *("no_pickup_zone_trips", "pickup_zone_by_coordinates_trips", "unknown_pickup_zone_trips", "no_distance_trips"),
+    *("day_long_trips", "backward_trips", "unexplained_total_trips"),
 )
 
 
@@ -71,7 +74,7 @@ def queries(scope: Scope) -> dict[str, str]:
     return {
         "totals": "SELECT dataset, company, COUNT(DISTINCT source_month) AS months, MIN(source_month) AS first_month, "
         "MAX(source_month) AS last_month, SUM(trips) AS trips, SUM(net_trips) AS net_trips, SUM(refunds) AS refunds, "
-        "COUNT(DISTINCT pickup_location_id) AS zones, SUM(sum_total_usd) AS total_usd "
+        f"COUNT(DISTINCT {PICKUP}) AS zones, SUM(sum_total_usd) AS total_usd "
         f"FROM {{fct_zone_hour}} WHERE {scope.where} GROUP BY dataset, company ORDER BY trips DESC, company",
         "quantiles": "SELECT dataset, measure, trips, p50, p90 FROM {fct_month_quantiles} "
         f"WHERE {scope.where if scope.month else 'FALSE'} ORDER BY measure",
@@ -79,15 +82,16 @@ def queries(scope: Scope) -> dict[str, str]:
         f"FROM {{fct_zone_hour}} WHERE {scope.where} AND {_IN_MONTH} GROUP BY pickup_date, company ORDER BY 2, 1",
         "market_share": f"SELECT {scope.grain}, company, SUM(net_trips) AS net_trips "
         f"FROM {{fct_zone_hour}} WHERE {same_month} AND {_IN_MONTH} GROUP BY {scope.grain}, company ORDER BY 2, 1",
-        "pickups": "SELECT dataset, pickup_location_id AS zone, SUM(trips) AS trips "
-        f"FROM {{fct_zone_hour}} WHERE {scope.where} GROUP BY dataset, pickup_location_id ORDER BY 1, 3 DESC, 2",
+        "pickups": f"SELECT dataset, {PICKUP} AS zone, SUM(trips) AS trips, "
+        "SUM(CASE WHEN pickup_zone_by_coordinates IS NULL THEN 0 ELSE trips END) AS by_coordinates "
+        f"FROM {{fct_zone_hour}} WHERE {scope.where} GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
         "hours": "SELECT dataset, CAST(EXTRACT(ISODOW FROM pickup_date) AS INTEGER) AS weekday, pickup_hour, "
         "SUM(trips) AS trips, COUNT(DISTINCT pickup_date) AS days "
         f"FROM {{fct_zone_hour}} WHERE {scope.where} AND {_IN_MONTH} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         "flows": "SELECT part_of_day, zone, SUM(dropoffs) AS dropoffs, SUM(pickups) AS pickups FROM ("
-        "SELECT part_of_day, dropoff_location_id AS zone, plausible_trips AS dropoffs, 0 AS pickups "
+        f"SELECT part_of_day, {DROPOFF} AS zone, plausible_trips AS dropoffs, 0 AS pickups "
         f"FROM {{fct_pair_part}} WHERE {scope.where} UNION ALL "
-        "SELECT part_of_day, pickup_location_id, 0, plausible_trips "
+        f"SELECT part_of_day, {PICKUP}, 0, plausible_trips "
         f"FROM {{fct_pair_part}} WHERE {scope.where}) AS ends GROUP BY part_of_day, zone ORDER BY 1, 2",
         "travel": _travel(scope),
         "speed": _speed(scope),
@@ -117,17 +121,19 @@ def _travel(scope: Scope) -> str:
     if scope.month is None:
         where = "source_month = (SELECT MAX(source_month) FROM {fct_pair_part})"
     return (
-        "WITH month_pairs AS (SELECT * FROM {fct_pair_part} "
-        f"WHERE {where} AND NOT is_weekend AND pickup_location_id < 264 AND dropoff_location_id < 264), "
+        "WITH month_pairs AS ("
+        f"SELECT source_month, dataset, company, part_of_day, {PICKUP} AS start, {DROPOFF} AS zone, plausible_trips, "
+        f"p50_minutes, p90_minutes FROM {{fct_pair_part}} WHERE {where} AND NOT is_weekend "
+        f"AND {PICKUP} < 264 AND {DROPOFF} < 264), "
         "largest AS (SELECT dataset, company FROM month_pairs GROUP BY dataset, company "
         "ORDER BY SUM(plausible_trips) DESC, dataset, company LIMIT 1), "
-        "busiest AS (SELECT m.pickup_location_id FROM month_pairs AS m JOIN largest AS l "
-        "ON l.dataset = m.dataset AND l.company = m.company GROUP BY m.pickup_location_id "
-        f"ORDER BY SUM(m.plausible_trips) DESC, m.pickup_location_id LIMIT {STARTS}) "
-        "SELECT m.source_month, m.company, m.part_of_day, m.pickup_location_id AS start, "
-        "m.dropoff_location_id AS zone, m.plausible_trips AS trips, m.p50_minutes AS p50, m.p90_minutes AS p90 "
+        "busiest AS (SELECT m.start FROM month_pairs AS m JOIN largest AS l "
+        "ON l.dataset = m.dataset AND l.company = m.company GROUP BY m.start "
+        f"ORDER BY SUM(m.plausible_trips) DESC, m.start LIMIT {STARTS}) "
+        "SELECT m.source_month, m.company, m.part_of_day, m.start, m.zone, m.plausible_trips AS trips, "
+        "m.p50_minutes AS p50, m.p90_minutes AS p90 "
         "FROM month_pairs AS m JOIN largest AS l ON l.dataset = m.dataset AND l.company = m.company "
-        "JOIN busiest AS b ON b.pickup_location_id = m.pickup_location_id ORDER BY 4, 3, 5"
+        "JOIN busiest AS b ON b.start = m.start ORDER BY 4, 3, 5"
     )
 
 
@@ -144,7 +150,7 @@ def _speed(scope: Scope) -> str:
         f"f.pickup_date >= DATE '{CHARGE_BEGINS.isoformat()}' AS after, f.pickup_hour, "
         "SUM(f.plausible_trips) AS trips, SUM(f.sum_plausible_distance_mi) AS miles, "
         "SUM(f.sum_plausible_duration_s) AS seconds "
-        "FROM {fct_zone_hour} AS f JOIN {dim_zone} AS z ON z.location_id = f.pickup_location_id "
+        f"FROM {{fct_zone_hour}} AS f JOIN {{dim_zone}} AS z ON z.location_id = {PICKUP} "
         f"WHERE {months} AND z.is_place AND {_IN_MONTH} AND EXTRACT(ISODOW FROM f.pickup_date) < 6 "
         "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
     )

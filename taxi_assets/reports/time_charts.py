@@ -300,7 +300,11 @@ def quality(rows: Rows, of: Context) -> Picture | Absent:
 def _faults(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows and shares of a month that have each fault; what the dataset cannot have is left out."""
     counts = dict(row)
-    counts["no_zone"] = (row["no_pickup_zone_trips"] or 0) + (row["unknown_pickup_zone_trips"] or 0)
+    counts["no_zone"] = (
+        (row["no_pickup_zone_trips"] or 0)
+        - (row["pickup_zone_by_coordinates_trips"] or 0)
+        + (row["unknown_pickup_zone_trips"] or 0)
+    )
     found = []
     for name, reason in REASONS.items():
         whole = row["raw_rows"] if name == "rejected_rows" else row["trips"]

@@ -6,11 +6,14 @@
 from collections.abc import Iterator
 from datetime import date
 from importlib.resources import files
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from taxi_assets.cli.report import write_pages
@@ -133,6 +136,28 @@ def test_lines_of_services_differ_without_their_colours(opened: Any) -> None:
     assert len(set(dashes)) == 2
     texts = page.evaluate("[...document.querySelectorAll('#trips_day-0 .mark-text text')].map(t => t.textContent)")
     assert {"Uber", "Lyft"} <= set(texts)
+
+
+@pytest.mark.parametrize("sight", ["achromatopsia", "deuteranopia"])
+@pytest.mark.parametrize("name", PAGES)
+def test_steps_of_maps_differ_in_lightness_for_eyes_that_see_other_colours(
+    opened: Any, name: str, sight: str, pictures: Path | None
+) -> None:
+    """What the browser paints then, of each entry of a map's legend, from the first to the last."""
+    page = opened(name)
+    page.context.new_cdp_session(page).send("Emulation.setEmulatedVisionDeficiency", {"type": sight})
+    legend = page.locator("#zones-0 .mark-symbol.role-legend-symbol path")
+    boxes = [box for box in (entry.bounding_box() for entry in legend.all()) if box]
+    page.evaluate("window.scrollTo(0, 0)")
+    with Image.open(BytesIO(page.screenshot(full_page=True))) as shown:
+        middles = [(int(b["x"] + b["width"] / 2), int(b["y"] + b["height"] / 2)) for b in boxes]
+        lightness = [shown.convert("L").getpixel(middle) for middle in middles]
+    assert len(lightness) >= 4
+    steps = [later - earlier for earlier, later in pairwise(lightness)]
+    assert min(map(abs, steps)) > 8, lightness
+    assert len({step > 0 for step in steps}) == 1, lightness
+    if pictures:
+        page.screenshot(path=pictures / f"{sight}-{name.replace('/', '-')}.png", full_page=True)
 
 
 def test_the_reader_chooses_where_a_trip_begins(opened: Any) -> None:

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, expect
 
+from taxi_assets.marts.catalog import catalog
 from taxi_assets.settings import PROJECT_ROOT
-from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui
+from taxi_assets_tests.browser.conftest import BAD, GOOD, LINEAGE, Ui, wait_for_runs
+from taxi_assets_tests.support.graphql import graphql
 from taxi_assets_tests.support.waiting import HANG_SECONDS
 
 PUBLISHED = "green_file"
@@ -86,6 +89,44 @@ def test_a_backfill_of_three_months_finishes(launched: Ui, browser: Browser, pic
         "✓ green: 3 months with "
     )
     assert status(launched)["loaded"] >= 3
+
+
+BACKFILL = """
+mutation Backfill($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+RUNS = """
+query Runs($id: String!) {
+  runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) { ... on Runs { results { status } } }
+}
+"""
+# The way of green alone; the answer has as many of the other datasets.
+WAY = '(key:"tlc/green_file"+ and +key:"marts/postgres/payment_mix_month")'
+
+
+def test_marts_of_three_months_are_one_run_and_their_lineage_begins_at_tlcs_file(
+    launched: Ui, browser: Browser, pictures: Path | None
+):
+    keys = [{"path": ["marts", "postgres", "green", model.name]} for model in catalog().facts]
+    port = int(launched.address.rpartition(":")[2])
+    parameters = {"assetSelection": keys, "partitionNames": [month.isoformat() for month in GOOD[:3]]}
+    launch = graphql(port, BACKFILL, {"parameters": parameters})["launchPartitionBackfill"]
+    wait_for_runs(launched, browser, len(GOOD) + 2)
+    runs = graphql(port, RUNS, {"id": launch["backfillId"]})["runsOrError"]["results"]
+    assert runs == [{"status": "SUCCESS"}]
+    page = launched.open(browser, f"/asset-groups?asset-selection={quote(WAY)}")
+    places = []
+    for name in (PUBLISHED, "raw_file", "clean_parquet", "postgres_table", "fct_payment_month", "payment_mix_month"):
+        node = page.get_by_text(name, exact=True).first
+        expect(node).to_be_visible()
+        places.append((node.bounding_box() or {})["x"])
+    assert places == sorted(places)
+    picture(page, pictures, "lineage-answer")
+    page.close()
 
 
 def test_a_failed_check_is_named(launched: Ui, browser: Browser, pictures: Path | None):

@@ -34,8 +34,12 @@ def test_the_site_is_written_with_a_line_a_page_into_the_bucket_or_a_folder(vari
     assert (index.parent / "green" / "2020-04.html").is_file()
     assert 'href="green/2020-04.html"' in index.read_text(encoding="utf-8")
     out = tmp_path / "site"
-    done = taxi(variables, "report", "--out", str(out))
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf "%s" "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    done = taxi(variables | {"BROWSER": str(browser)}, "report", "--open", "--out", str(out))
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "opened").read_text() == (out / "index.html").as_uri()
     assert "marts" not in done.stdout
     assert done.stdout.strip().splitlines()[-1] == (out / "index.html").as_uri()
     assert (out / "green" / "2020-04.html").read_bytes() == (index.parent / "green" / "2020-04.html").read_bytes()

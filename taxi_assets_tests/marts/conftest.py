@@ -14,8 +14,10 @@ from taxi_assets.defs.assets.marts import manifests_of
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.marts.catalog import catalog
 from taxi_assets.marts.marts import Marts
+from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, make_world
+from taxi_assets_tests.contract.test_zone_shapes import packed_shapes
 
 APRIL = date(2020, 4, 1)
 # Whole real months, and of two others the day in which the clocks change, which is enough.
@@ -45,7 +47,9 @@ def marts_of(world: World, name: str) -> Marts:
 def filled(services: Settings, tlc: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Return a world with real and sample months and their marts, all months of a dataset in one run of dbt."""
     world = make_world(services, tmp_path_factory.mktemp("marts") / "data")
-    assert dg.materialize([build_zones()], resources=world.resources).success
+    shapes = f"file://{packed_shapes(tlc, tmp_path_factory.mktemp('shapes'))}"
+    real_shapes = world.with_source("sample", zone_shapes=shapes, sample=SampleFiles())
+    assert dg.materialize([build_zones()], resources=real_shapes.resources).success
     days = days_of_clocks(tlc, tmp_path_factory.mktemp("days"))
     sources = {("green", day.replace(day=1)): world.with_source(days) for day in CLOCKS}
     sources |= {key: world.with_source(f"file://{tlc}/{name}") for key, name in REAL.items()}

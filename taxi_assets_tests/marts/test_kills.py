@@ -4,17 +4,23 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import psutil
 import pytest
 
 from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.errors import ServiceUnavailableError
 from taxi_assets.marts import runner
 from taxi_assets.marts.catalog import catalog
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, make_world
 from taxi_assets_tests.marts.conftest import APRIL, WAREHOUSES, marts_of
+from taxi_assets_tests.support.marts_run import start_run
+from taxi_assets_tests.support.waiting import HANG_SECONDS, wait_for
 
 GREEN, MAY = DATASETS["green"], date(2020, 5, 1)
 # Of the statements of a run: early, after some tables, and after most of them.
@@ -94,6 +100,46 @@ def test_corrected_killed_two_at_once_and_emptied(town: World, name: str, monkey
     delete(town, name, APRIL, "TRUE")
     marts.make_months(GREEN, [APRIL])
     assert held(town, name) == {key: [] if key[1] == APRIL else rows for key, rows in corrected.items()}
+
+
+def test_a_run_that_is_killed_takes_dbt_with_it_and_the_next_one_finishes(
+    town: World, name: str, tmp_path: Path
+) -> None:
+    marts = marts_of(town, name)
+    marts.make_months(GREEN, [APRIL, MAY])
+    old = held(town, name)
+    delete(town, name, APRIL, "passenger_count = 2")
+    reached = tmp_path / "reached"
+    run = start_run(town.settings, town.postgres_url, name, APRIL, MOMENTS[1], reached)
+    wait_for(reached.exists, "the statement at which dbt hangs")
+    run.kill()
+    run.join(HANG_SECONDS)
+    wait_for(lambda: not psutil.pid_exists(int(reached.read_text())), "the end of dbt")
+    killed = held(town, name)
+    marts.make_months(GREEN, [APRIL])
+    corrected = held(town, name)
+    assert corrected == fresh(town, name)
+    assert corrected["fct_zone_hour", APRIL] != old["fct_zone_hour", APRIL]
+    assert [key for key, rows in killed.items() if rows not in (old[key], corrected[key])] == []
+
+
+def test_without_shapes_a_month_of_coordinates_has_marts_and_with_them_zones(town: World) -> None:
+    month = date(2014, 1, 1)
+    assert town.run("green", month).success
+    marts = marts_of(town, "postgres")
+    query = (
+        "SELECT SUM(trips), SUM(CASE WHEN pickup_zone_by_coordinates > 0 THEN trips END), COUNT(pickup_location_id) "
+        f"FROM {marts.name('fct_zone_hour')} WHERE source_month = DATE '{month}'"
+    )
+    marts.make_months(GREEN, [month])
+    [(trips, found, ids)] = marts.query(query)[1]
+    assert (trips > 0, found, ids) == (True, None, 0)
+    assert dg.materialize([build_zones()], resources=town.resources).success
+    marts.make_months(GREEN, [month])
+    [(again, found, ids)] = marts.query(query)[1]
+    # The sample's other trips are those whose meter had no signal, at 0, 0.
+    assert (again, ids) == (trips, 0)
+    assert 0.9 * int(trips) < found < trips
 
 
 def together(*acts: Any) -> None:

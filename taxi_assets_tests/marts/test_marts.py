@@ -21,7 +21,9 @@ from taxi_assets.marts.make_catalog import FILE
 from taxi_assets.marts.make_catalog import catalog as made_catalog
 from taxi_assets.marts.marts import Marts
 from taxi_assets_tests.conftest import World
-from taxi_assets_tests.contract.test_zone_shapes import outlines, packed_shapes
+from taxi_assets_tests.contract.test_zone_pieces import exact_outlines
+from taxi_assets_tests.contract.test_zone_shapes import outlines as simple_outlines
+from taxi_assets_tests.contract.test_zone_shapes import packed_shapes
 from taxi_assets_tests.marts.conftest import APRIL, MONTHS, WAREHOUSES, marts_of
 from taxi_assets_tests.support import marts_counting as counting
 
@@ -50,9 +52,16 @@ def rows_of(marts: Marts, model: str, columns: Sequence[str], dataset: str, mont
     )[1]
 
 
+@pytest.fixture(scope="module")
+def outlines(tlc: Path) -> dict[int, shapely.Geometry]:
+    return exact_outlines(tlc)
+
+
 @pytest.mark.parametrize(("dataset", "month"), MONTHS)
-def test_every_measure_is_duckdbs(filled: World, dataset: str, month: date) -> None:
-    file = filled.lake.fetch(clean_object(dataset, month))
+def test_every_measure_is_duckdbs(
+    filled: World, outlines: dict[int, shapely.Geometry], tmp_path: Path, dataset: str, month: date
+) -> None:
+    file = counting.with_exact_zones(filled.lake.fetch(clean_object(dataset, month)), tmp_path, outlines)
     wanted = {
         "fct_zone_hour": (counting.COLUMNS, counting.zone_hours(file, dataset)),
         "fct_pair_part": (counting.PAIR_COLUMNS, counting.pair_parts(file, dataset)),
@@ -169,7 +178,7 @@ def test_both_warehouses_give_every_column_the_same_type(filled: World) -> None:
 
 def test_the_congestion_zone_is_manhattan_south_of_60th_street(filled: World, tlc: Path, tmp_path: Path) -> None:
     """60th Street is a block, 80 m, north of the southern edge of Central Park, zone 43."""
-    degrees = outlines(read_zone_shapes(packed_shapes(tlc, tmp_path)))
+    degrees = simple_outlines(read_zone_shapes(packed_shapes(tlc, tmp_path)))
     metres = {z: scale(shape, 111_320 * 0.7572, 111_320, origin=(0, 0)) for z, shape in degrees.items()}
     corners = list(metres[43].minimum_rotated_rectangle.exterior.coords)[:4]
     (ax, ay), (bx, by) = sorted(sorted(corners, key=lambda corner: corner[1])[:2])

@@ -4,11 +4,16 @@ import json
 import shlex
 from datetime import date
 
+import dagster as dg
+
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets_tests.conftest import World
+from taxi_assets.defs.ingestion.polling import PollingLimits
+from taxi_assets.defs.operations.reconciliation import build_reconciliation_asset
+from taxi_assets_tests.conftest import World, instance
 from taxi_assets_tests.marts.conftest import marts_of
 from taxi_assets_tests.reconcile.test_rebuild import taxi
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 MARCH = date(2019, 3, 1)
 
 
@@ -21,6 +26,7 @@ def test_marts_that_differ_are_named_and_made_again_by_the_command(filled: World
         connection.execute(
             f"DELETE FROM {marts.name('fct_zone_hour')} WHERE dataset = 'fhv' AND source_month = '{MARCH}'".encode()
         )
+    assert marts_behind(filled) == "PostgreSQL: 2019-03"
     done = taxi(filled, "verify", "fhv", "--json")
     assert done.exit_code == 1
     [report] = json.loads(done.stdout)["datasets"]
@@ -34,6 +40,16 @@ def test_marts_that_differ_are_named_and_made_again_by_the_command(filled: World
     assert "1 months of marts made, 0 failed." in mended.output
     assert marts.month_sums(DATASETS["fhv"]) == before
     assert taxi(filled, "verify", "fhv").exit_code == 0
+    assert marts_behind(filled) == "none"
+
+
+def marts_behind(world: World) -> str:
+    """Return what the reconciliation says of the marts of fhv."""
+    limits = PollingLimits(months=1)
+    asset = build_reconciliation_asset(DATASETS["fhv"], limits)
+    done = dg.materialize([asset], resources=world.resources, run_config=QUIET, instance=instance())
+    [event] = done.get_asset_materialization_events()
+    return str(event.materialization.metadata["marts_behind"].value)
 
 
 def test_all_marts_are_made_anew_from_the_tables_alone(filled: World) -> None:

@@ -20,7 +20,7 @@ from taxi_assets.contract.tables import PAIRS_SCHEMA, TABLES, pairs_table
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets_tests.conftest import World, instance, make_world
 
-WHOLE_TABLES_HELD = ("zones", "zone_areas", "green_duration_pairs")
+WHOLE_TABLES_HELD = ("zones", "zone_areas", "zone_pieces", "green_duration_pairs")
 MONTHS = (("green", date(2020, 4, 1)), ("green", date(2019, 5, 1)), ("yellow", date(2024, 1, 1)))
 
 

@@ -21,7 +21,9 @@ def answers(scope: Scope, trips: int, *, refunds: int = 0, zones: tuple[int | No
     ]  # fmt: skip
     found["trips_day"] = [{"pickup_date": month, "company": "Green taxi", "trips": trips}]
     found["market_share"] = [{"pickup_date": month, "company": "Green taxi", "net_trips": net}]
-    found["pickups"] = [{"dataset": "green", "zone": zone, "trips": trips // len(zones) or 1} for zone in zones]
+    found["pickups"] = [
+        {"dataset": "green", "zone": zone, "trips": trips // len(zones) or 1, "by_coordinates": 0} for zone in zones
+    ]
     found["hours"] = [{"dataset": "green", "weekday": 3, "pickup_hour": 8, "trips": trips, "days": 1}]
     found["cost"] = [
         {
@@ -30,8 +32,9 @@ def answers(scope: Scope, trips: int, *, refunds: int = 0, zones: tuple[int | No
         }
     ]  # fmt: skip
     counts = dict.fromkeys(
-        ("rejected_rows", "null_block_trips", "stray_trips", "no_pickup_zone_trips", "unknown_pickup_zone_trips",
-         "no_distance_trips", "day_long_trips", "backward_trips", "unexplained_total_trips", "plausible_trips"), 0,
+        ("rejected_rows", "null_block_trips", "stray_trips", "no_pickup_zone_trips", "pickup_zone_by_coordinates_trips",
+         "unknown_pickup_zone_trips", "no_distance_trips", "day_long_trips", "backward_trips",
+         "unexplained_total_trips", "plausible_trips"), 0,
     )  # fmt: skip
     found["quality"] = [
         counts | {"dataset": "green", "source_month": month, "raw_rows": trips, "trips": trips, "refunds": refunds}

@@ -60,6 +60,21 @@ def test_what_is_in_no_zone_is_told_beside_the_map(facts: Facts) -> None:
     assert "Sample data" in zones.subtitle
 
 
+def test_zones_of_coordinates_are_drawn_and_told(facts: Facts) -> None:
+    found = dict(answers(MONTH, 300, zones=(74, None)))
+    found["pickups"] = [row | {"by_coordinates": row["trips"] if row["zone"] else 0} for row in found["pickups"]]
+    [fault] = found["quality"]
+    found["quality"] = [{**fault, "no_pickup_zone_trips": 300, "pickup_zone_by_coordinates_trips": 150}]
+    page = month_page(MONTH, found, facts)
+    sections = {section.name: section for section in page.content.sections}
+    zones, quality = sections["zones"], sections["quality"]
+    assert isinstance(zones, Picture)
+    assert "not on the map are 150 (50.0%) of no zone" in zones.subtitle
+    assert "those that the coordinates lie in" in zones.subtitle
+    assert isinstance(quality, Picture)
+    assert "no or unknown zone 50.0%" in quality.alt or "50.0%" in quality.alt
+
+
 def test_without_shapes_the_page_says_what_to_do() -> None:
     page = month_page(MONTH, answers(MONTH, 300), Facts())
     assert "the lake has no zone shapes; materialize `zones`." in page.html()

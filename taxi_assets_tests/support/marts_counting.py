@@ -1,10 +1,17 @@
-"""Marts of a month counted by DuckDB over the lake's Parquet, without any of the project's SQL."""
+"""Marts of a month counted by DuckDB over the lake's Parquet, without any of the project's SQL.
+
+The Parquet has two more columns, of the zones that shapely finds for coordinates; see `with_exact_zones`.
+"""
 
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
 
 from taxi_assets.marts.catalog import catalog
 
@@ -41,7 +48,7 @@ FLAGS = {
     "wav_served_trips": "wav_match_flag",
 }
 NULL_BLOCK = "coalesce(payment_type, 0) = 0 and passenger_count is null"
-KEYS = ["company", "pickup_date", "pickup_hour", "pickup_location_id"]
+KEYS = ["company", "pickup_date", "pickup_hour", "pickup_location_id", "pickup_zone_by_coordinates"]
 COUNTS = ["trips", "refunds", "net_trips"]
 # All others that the table has.
 MEASURES = [
@@ -68,6 +75,25 @@ WENT_FORWARD = """(isodow(dropoff_datetime) = 7 and month(dropoff_datetime) = 3
 SECONDS = f"""case when {WENT_BACK} then {WALL} + 3600 when {WENT_FORWARD} then {WALL} - 3600
     when {WALL} >= 0 then {WALL} end"""
 WAIT = "case when request_datetime <= pickup_datetime then epoch(pickup_datetime) - epoch(request_datetime) end"
+
+
+def with_exact_zones(file: Path, folder: Path, outlines: dict[int, Any]) -> Path:
+    """Return a copy of the month with the zones that the points of trips without zone ids lie in."""
+    table = pq.read_table(file)
+    shapes = shapely.STRtree(list(outlines.values()))
+    for end in ("pickup", "dropoff"):
+        zones: Any = pa.nulls(table.num_rows, pa.int64())
+        if f"{end}_longitude" in table.column_names:
+            at = [table[f"{end}_{axis}"].to_numpy().astype(float) for axis in ("longitude", "latitude")]
+            missing = table[f"{end}_location_id"].is_null().to_numpy() & ~np.isnan(at[0])
+            point, shape = shapes.query(shapely.points(*at), predicate="within")
+            found = dict(zip(point.tolist(), shape.tolist(), strict=True))
+            ids = list(outlines)
+            zones = pa.array([ids[found[n]] if m and n in found else None for n, m in enumerate(missing)], pa.int64())
+        table = table.append_column(f"{end}_zone_by_coordinates", zones)
+    copy = folder / file.name
+    pq.write_table(table, copy)
+    return copy
 
 
 def duration(dataset: str) -> str:
@@ -149,21 +175,25 @@ def zone_hours(file: Path, dataset: str) -> list[tuple[Any, ...]]:
     outer = ", ".join(f"sum({name})" for name in MEASURES)
     amount = f"cast({fare} as decimal(18,2))" if fare else "0"
     query = f"""
-        select company, day, hour, zone, sum(back + rest), sum(back), sum(back + rest - 2 * least(back, paid)), {outer}
+        select company, day, hour, zone, point_zone, sum(back + rest), sum(back),
+          sum(back + rest - 2 * least(back, paid)), {outer}
         from (
           select {COMPANIES.get(dataset, UBER)} as company, pickup_datetime::date as day, hour(pickup_datetime) as hour,
-            pickup_location_id as zone, count(*) filter ({amount} < 0) as back, count(*) filter ({amount} > 0) as paid,
+            pickup_location_id as zone, pickup_zone_by_coordinates as point_zone,
+            count(*) filter ({amount} < 0) as back, count(*) filter ({amount} > 0) as paid,
             count(*) - count(*) filter ({amount} < 0) as rest, {inner}
           from read_parquet('{file}')
-          group by 1, 2, 3, 4, pickup_datetime, dropoff_datetime, dropoff_location_id, abs({amount})
+          group by 1, 2, 3, 4, 5, pickup_datetime, dropoff_datetime, dropoff_location_id, dropoff_zone_by_coordinates,
+            abs({amount})
         )
-        group by 1, 2, 3, 4
+        group by 1, 2, 3, 4, 5
     """
     return _rows(query)
 
 
 PAIR_COLUMNS = [
-    "company", "pickup_location_id", "dropoff_location_id", "part_of_day", "is_weekend", "plausible_trips",
+    "company", "pickup_location_id", "dropoff_location_id", "pickup_zone_by_coordinates",
+    "dropoff_zone_by_coordinates", "part_of_day", "is_weekend", "plausible_trips",
     "sum_duration_s", "sum_distance_mi", "sum_fare_usd", "sum_total_usd", "sum_driver_pay_usd", "p50_minutes",
     "p90_minutes",
 ]  # fmt: skip
@@ -177,17 +207,20 @@ def pair_parts(file: Path, dataset: str) -> list[tuple[Any, ...]]:
     pay = exact("driver_pay") if dataset == "fhvhv" else "null"
     helped = "coalesce(access_a_ride_flag, 'N') <> 'Y'" if dataset == "fhvhv" else "true"
     return _rows(f"""
-        select company, pu, do_, part, weekend, count(*), sum(seconds), sum(miles), sum(fare), sum(paid), sum(pay),
+        select company, pu, do_, pu_point, do_point, part, weekend, count(*), sum(seconds), sum(miles), sum(fare),
+          sum(paid), sum(pay),
           list_sort(list(minutes))[(count(*) + 1) // 2], list_sort(list(minutes))[(count(*) * 9 + 9) // 10]
         from (
           select {COMPANIES.get(dataset, UBER)} as company, pickup_location_id as pu, dropoff_location_id as do_,
+            pickup_zone_by_coordinates as pu_point, dropoff_zone_by_coordinates as do_point,
             isodow(pickup_datetime) > 5 as weekend, {duration(dataset)} as seconds,
             floor(seconds / 60 + 0.5) as minutes,
             list_filter([['night', '6'], ['morning', '10'], ['midday', '16'], ['evening', '20'], ['late', '24']],
               lambda p: hour(pickup_datetime) < p[2]::int)[1][1] as part,
             cast({distance(dataset)} as decimal(18,3)) as miles, {fare} as fare, {paid} as paid, {pay} as pay
           from read_parquet('{file}')
-          where {plausible(dataset)} and {helped} and pickup_location_id is not null and dropoff_location_id is not null
+          where {plausible(dataset)} and {helped}
+            and coalesce(pu, pu_point) is not null and coalesce(do_, do_point) is not null
         )
         group by all
     """)
@@ -214,7 +247,8 @@ def quality(file: Path, dataset: str, month: date) -> list[tuple[Any, ...]]:
     twins = f"""(select sum(pairs) from (
         select least(count(*) filter ({fare} < 0), count(*) filter ({fare} > 0)) as pairs from read_parquet('{file}')
         group by {UBER if dataset == "fhvhv" else "dropoff_datetime"}, pickup_datetime, dropoff_datetime,
-          pickup_location_id, dropoff_location_id, abs(cast({fare} as decimal(18,2)))))"""
+          pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates, dropoff_zone_by_coordinates,
+          abs(cast({fare} as decimal(18,2)))))"""
     parts = [name for name in MONEY[dataset].values() if name != "total_amount"]
     explained = " + ".join(f"coalesce(cast({name} as decimal(18,2)), 0)" for name in parts)
     rest = f"cast(total_amount as decimal(18,2)) - ({explained})"
@@ -230,6 +264,8 @@ def quality(file: Path, dataset: str, month: date) -> list[tuple[Any, ...]]:
         "unknown_pickup_zone_trips": "count(*) filter (pickup_location_id > 263)",
         "no_dropoff_zone_trips": "count(*) - count(dropoff_location_id)",
         "unknown_dropoff_zone_trips": "count(*) filter (dropoff_location_id > 263)",
+        "pickup_zone_by_coordinates_trips": "count(pickup_zone_by_coordinates)" if metered else "null",
+        "dropoff_zone_by_coordinates_trips": "count(dropoff_zone_by_coordinates)" if metered else "null",
         "no_dropoff_trips": "count(*) - count(dropoff_datetime)",
         "stray_trips": f"count(*) filter (date_trunc('month', pickup_datetime) <> date '{month}')",
         "day_long_trips": f"count(*) filter ({duration(dataset)} >= 23 * 3600)",

@@ -11,7 +11,7 @@ from dagster_shared.utils.warnings import PreviewWarning
 
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
-from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONES_TABLE, trips_table
+from taxi_assets.contract.tables import ZONE_AREAS_TABLE, ZONE_PIECES_TABLE, ZONES_TABLE, trips_table
 from taxi_assets.defs.assets.common import OWNERS, as_dagster_failure, build_group_sensor, follow_every_month
 from taxi_assets.defs.assets.metadata import LINEAGE
 from taxi_assets.defs.partitions import monthly
@@ -58,15 +58,19 @@ def build_month_marts(dataset: Dataset, warehouse: str) -> dg.AssetsDefinition:
     """Build the assets `marts/<warehouse>/<dataset>/<table>`: the dataset's months in each table."""
     table = dg.AssetKey([dataset.name, WAREHOUSES[warehouse].asset_name])
     facts = catalog().facts
+    sources = {trips_table(dataset.name): table}
+    # Files of these datasets had coordinates once, whose zones are found.
+    zones = [dg.AssetKey(ZONES_TABLE)] if "pickup_longitude" in dataset.schema.names else []
+    sources |= dict.fromkeys([ZONE_PIECES_TABLE] if zones else [], dg.AssetKey(ZONES_TABLE))
 
     @dg.multi_asset(
         name=f"{dataset.name}__{warehouse}_marts",
         specs=[
             dg.AssetSpec(
                 key(warehouse, dataset.name, model.name),
-                deps=[table],
-                automation_condition=follow_every_month(),
-                **_described(model, warehouse, _lineage(model, dataset.name, {trips_table(dataset.name): table})),
+                deps=[table, *zones],
+                automation_condition=follow_every_month(*zones),
+                **_described(model, warehouse, _lineage(model, dataset.name, sources)),
             )
             for model in facts
         ],
@@ -105,7 +109,7 @@ def build_month_marts(dataset: Dataset, warehouse: str) -> dg.AssetsDefinition:
 
 def build_views(warehouse: str) -> dg.AssetsDefinition:
     """Build the assets `marts/<warehouse>/<view>`, which read all months and hold nothing."""
-    sources = dict.fromkeys((ZONES_TABLE, ZONE_AREAS_TABLE), dg.AssetKey(ZONES_TABLE))
+    sources = dict.fromkeys((ZONES_TABLE, ZONE_AREAS_TABLE, ZONE_PIECES_TABLE), dg.AssetKey(ZONES_TABLE))
     sources |= {model.name: key(warehouse, model.name) for model in catalog().views}
     renew = dg.AutomationCondition.code_version_changed() | dg.AutomationCondition.missing().newly_true()
 

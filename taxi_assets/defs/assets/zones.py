@@ -9,8 +9,14 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from taxi_assets.contract.object_names import ZONE_AREAS_OBJECT, ZONE_SHAPES_OBJECT, ZONES_OBJECT, raw_prefix
-from taxi_assets.contract.tables import TABLES, ZONE_AREAS_TABLE, ZONES_TABLE
+from taxi_assets.contract.object_names import (
+    ZONE_AREAS_OBJECT,
+    ZONE_PIECES_OBJECT,
+    ZONE_SHAPES_OBJECT,
+    ZONES_OBJECT,
+    raw_prefix,
+)
+from taxi_assets.contract.tables import TABLES, ZONE_AREAS_TABLE, ZONE_PIECES_TABLE, ZONES_TABLE
 from taxi_assets.contract.zones import ZONES_SCHEMA, read_zones
 from taxi_assets.defs.assets.common import CODE_VERSION, OWNERS, as_dagster_failure, description_of
 from taxi_assets.defs.assets.metadata import column_schema, preview
@@ -32,6 +38,7 @@ class PublishedZones:
     shapes: LakeObject
     tables: dict[str, str]
     area_tables: dict[str, str]
+    piece_tables: dict[str, str]
     rows: int
     preview: str
 
@@ -43,8 +50,9 @@ def build_zones() -> dg.AssetsDefinition:
         """Publish TLC's zone lookup, in any of its variants, and the zones' shapes, in the lake and in every warehouse.
 
         The lookup must have the zones 1 to 265 once each, the shapes those that are places, 1 to 263. The warehouses
-        get areas and centroids as the table `zone_areas`; the lake has the outlines as GeoJSON. A rerun replaces all
-        whole. With `TAXI_SOURCE=sample`, names and shapes are made up.
+        get areas and centroids as the table `zone_areas`, and the shapes cut into pieces as `zone_pieces`, by which
+        the marts find the zones of coordinates; the lake has the outlines as GeoJSON. A rerun replaces all whole. With
+        `TAXI_SOURCE=sample`, names and shapes are made up.
         """
         lake: LakeResource = context.resources.lake
         warehouses: list[Warehouse] = [getattr(context.resources, name) for name in WAREHOUSES]
@@ -57,6 +65,7 @@ def build_zones() -> dg.AssetsDefinition:
                 "dagster/uri": done.zones.uri,
                 **done.tables,
                 **{f"{name}_areas": table for name, table in done.area_tables.items()},
+                **{f"{name}_pieces": table for name, table in done.piece_tables.items()},
                 "shapes": done.shapes.uri,
                 "source": done.lookup.fingerprint.url,
                 "shapes_source": done.shapes.metadata["source_url"],
@@ -94,18 +103,22 @@ def publish_zones(source: SourceResource, lake: LakeResource, warehouses: Sequen
         assert raw.path is not None, "without a known fingerprint, the source always delivers a file"
         assert raw_shapes.path is not None, "as above"
         rows, shapes = read_zones(raw.path), read_zone_shapes(raw_shapes.path)
+        # Before anything is published, since these too may not be what was expected.
+        cut = shapes.pieces
         for fetched in (raw, raw_shapes):
             lake.put(folder / fetched.file_name, raw_prefix(NAME) + fetched.file_name, _facts(fetched, 0))
         (folder / "shapes.geojson").write_text(shapes.geojson, encoding="utf-8")
         outlines = lake.put(folder / "shapes.geojson", ZONE_SHAPES_OBJECT, _facts(raw_shapes, shapes.areas.num_rows))
         areas = _store(lake, shapes.areas, folder / "areas.parquet", ZONE_AREAS_OBJECT, raw_shapes)
+        pieces = _store(lake, cut, folder / "pieces.parquet", ZONE_PIECES_OBJECT, raw_shapes)
         lookup = _store(lake, rows, folder / "zones.parquet", ZONES_OBJECT, raw)
         tables = {w.asset_name: w.replace_table(ZONES_TABLE, lookup.file, rows.num_rows) for w in warehouses}
         area_tables = {
             w.asset_name: w.replace_table(ZONE_AREAS_TABLE, areas.file, shapes.areas.num_rows) for w in warehouses
         }
+        piece_tables = {w.asset_name: w.replace_table(ZONE_PIECES_TABLE, pieces.file, cut.num_rows) for w in warehouses}
         ten_rows = preview(folder / "zones.parquet")
-    return PublishedZones(raw, lookup.stored, outlines, tables, area_tables, rows.num_rows, ten_rows)
+    return PublishedZones(raw, lookup.stored, outlines, tables, area_tables, piece_tables, rows.num_rows, ten_rows)
 
 
 @dataclass(frozen=True)

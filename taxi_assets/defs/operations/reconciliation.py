@@ -15,6 +15,7 @@ import dagster as dg
 from taxi_assets.contract.datasets import DATASETS, Dataset
 from taxi_assets.contract.manifest import Manifest
 from taxi_assets.defs.assets import common
+from taxi_assets.defs.assets.marts import marts_state
 from taxi_assets.defs.ingestion.polling import (
     NEW_YORK,
     POLLING_LIMITS,
@@ -25,6 +26,7 @@ from taxi_assets.defs.ingestion.polling import (
     poll,
 )
 from taxi_assets.defs.operations.active_runs import datasets_of, unfinished_runs
+from taxi_assets.marts.marts import Marts
 from taxi_assets.months import month_text
 from taxi_assets.reconcile.compare import Finding, Places, compare, freshness
 from taxi_assets.reconcile.inventory import lake_objects, newest_raw_files
@@ -99,8 +101,9 @@ def build_reconciliation_asset(dataset: Dataset, limits: PollingLimits) -> dg.As
         ],
         description=f"""{dataset.title}: one row a month that is not everywhere as it should be.
 
-Compares what the source is seen to publish, the lake, BigQuery and PostgreSQL, by rows and by raw file. A rerun
-compares anew. `{dataset.name}_repair_sensor` then requests the months in the table.""",
+Compares what the source is seen to publish, the lake, BigQuery and PostgreSQL, by rows and by raw file, and names
+months whose marts have not the rows of their tables. A rerun compares anew.
+`{dataset.name}_repair_sensor` then requests the months in the table.""",
     )
     def reconciliation(
         context: dg.AssetExecutionContext,
@@ -120,10 +123,20 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
                 loaded_from={m: found.raw_sha256 for m, found in postgres.loaded_manifests(dataset).items()},
                 raw={m: found.metadata["sha256"] for m, found in newest_raw_files(lake, dataset).items()},
             )
+            behind = {
+                marts.label: marts.months_behind(dataset, rows)
+                for marts, rows in (
+                    (Marts(bigquery, marts_state(lake)), places.bigquery),
+                    (Marts(postgres, marts_state(lake)), places.postgres),
+                )
+            }
         findings = compare(places)
         fresh = freshness(places)
         for finding in findings:
             context.log.warning("%s %s: %s", dataset.name, month_text(finding.month), finding.what)
+        late = "; ".join(f"{label}: {months_metadata(months)}" for label, months in behind.items() if months)
+        if late:
+            context.log.warning("%s: the marts are not those of the tables: %s", dataset.name, late)
         context.log.info("%s months loaded, %s that differ", len(places.loaded), len(findings))
         if result.trouble:
             context.log.warning("The source was not polled to the end: %s", result.trouble)
@@ -133,6 +146,7 @@ compares anew. `{dataset.name}_repair_sensor` then requests the months in the ta
                 "differences": _table(findings, places),
                 "months_loaded": len(places.loaded),
                 "months_behind": fresh.behind if fresh.behind is not None else "nothing is loaded",
+                "marts_behind": late or "none",
                 "source_asked": _poll_text(result),
                 PUBLISHED: months_metadata(sorted(result.found)),
                 LOADED: months_metadata(places.loaded),

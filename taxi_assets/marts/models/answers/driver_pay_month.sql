@@ -6,6 +6,6 @@ SELECT f.source_month, f.company, z.borough,
   {{ ratio('SUM(f.sum_driver_pay_usd) * 60', 'SUM(f.sum_duration_s)') }} AS usd_a_minute,
   {{ ratio('SUM(f.sum_driver_pay_usd)', 'SUM(f.sum_fare_where_paid_usd)') }} AS pay_of_fare
 FROM {{ ref('fct_zone_hour') }} AS f
-LEFT JOIN {{ ref('dim_zone') }} AS z ON z.location_id = f.pickup_location_id
+LEFT JOIN {{ ref('dim_zone') }} AS z ON z.location_id = {{ zone_of('f') }}
 WHERE f.dataset = 'fhvhv'
 GROUP BY 1, 2, 3

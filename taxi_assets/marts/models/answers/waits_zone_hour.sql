@@ -6,6 +6,6 @@ SELECT f.source_month, f.company, f.pickup_location_id, z.borough, z.zone, f.pic
   CAST(SUM(f.wav_asked_trips) AS {{ whole() }}) AS wav_asked_trips,
   CAST(SUM(f.wav_asked_and_served_trips) AS {{ whole() }}) AS wav_asked_and_served_trips
 FROM {{ ref('fct_zone_hour') }} AS f
-LEFT JOIN {{ ref('dim_zone') }} AS z ON z.location_id = f.pickup_location_id
+LEFT JOIN {{ ref('dim_zone') }} AS z ON z.location_id = {{ zone_of('f') }}
 WHERE f.dataset = 'fhvhv'
 GROUP BY 1, 2, 3, 4, 5, 6

@@ -32,5 +32,5 @@ SELECT
     WHEN month = 11 AND weekday = 7 AND day_of_month <= 7 THEN 25
     ELSE 24
   END AS {{ whole() }}) AS hours_in_day,
-  day >= DATE '2025-01-05' AS is_congestion_zone_in_force
+  day >= DATE '{{ var("congestion_zone_begins") }}' AS is_congestion_zone_in_force
 FROM parts

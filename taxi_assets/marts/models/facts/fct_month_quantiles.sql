@@ -9,7 +9,7 @@
   ('driver_pay_usd', cents('driver_pay_usd'), 100, 'driver_pay_usd > 0'),
   ('wait_s', 'wait_s', 1, 'wait_s >= 0'),
 ] -%}
-WITH t AS ({{ trips_of_this_run() }}),
+WITH t AS ({{ trips_of_this_run(by_coordinates=false) }}),
 counted AS (
   {% for name, value, unit, condition in measures -%}
   SELECT source_month, dataset, '{{ name }}' AS measure, {{ unit }} AS unit, CAST({{ value }} AS {{ float() }}) AS value, COUNT(*) AS n

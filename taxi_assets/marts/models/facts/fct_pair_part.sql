@@ -5,6 +5,8 @@ WITH t AS (
     company,
     pickup_location_id,
     dropoff_location_id,
+    pickup_zone_by_coordinates,
+    dropoff_zone_by_coordinates,
     CASE
       WHEN {{ part('hour', 'pickup_datetime') }} < 6 THEN 'night'
       WHEN {{ part('hour', 'pickup_datetime') }} < 10 THEN 'morning'
@@ -16,12 +18,13 @@ WITH t AS (
     CAST(FLOOR(duration_s / 60.0 + 0.5) AS {{ whole() }}) AS minutes,
     duration_s, distance_mi, fare_usd, tip_usd, tip_recorded, total_usd, driver_pay_usd
   FROM ({{ trips_of_this_run() }}) AS month_trips
-  WHERE is_plausible AND pickup_location_id IS NOT NULL AND dropoff_location_id IS NOT NULL
+  WHERE is_plausible AND {{ zone_of('month_trips') }} IS NOT NULL AND {{ zone_of('month_trips', 'dropoff') }} IS NOT NULL
     AND COALESCE(NOT access_a_ride, TRUE)
 ),
 by_minute AS (
   SELECT
-    source_month, dataset, company, pickup_location_id, dropoff_location_id, part_of_day, is_weekend, minutes,
+    source_month, dataset, company, pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates,
+    dropoff_zone_by_coordinates, part_of_day, is_weekend, minutes,
     COUNT(*) AS trips,
     SUM(duration_s) AS duration_s,
     SUM({{ milli('distance_mi') }}) AS milli_miles,
@@ -29,17 +32,19 @@ by_minute AS (
     SUM({{ cents('total_usd') }}) AS total_cents,
     SUM({{ cents('driver_pay_usd') }}) AS pay_cents
   FROM t
-  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 ),
 ranked AS (
   SELECT
     by_minute.*,
     SUM(trips) OVER (
-      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, part_of_day, is_weekend
+      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates,
+        dropoff_zone_by_coordinates, part_of_day, is_weekend
       ORDER BY minutes ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS up_to,
     SUM(trips) OVER (
-      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, part_of_day, is_weekend
+      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates,
+        dropoff_zone_by_coordinates, part_of_day, is_weekend
     ) AS of_all
   FROM by_minute
 )
@@ -49,6 +54,8 @@ SELECT
   company,
   pickup_location_id,
   dropoff_location_id,
+  pickup_zone_by_coordinates,
+  dropoff_zone_by_coordinates,
   part_of_day,
   is_weekend,
   CAST(SUM(trips) AS {{ whole() }}) AS plausible_trips,
@@ -61,4 +68,4 @@ SELECT
   CAST(MIN(CASE WHEN up_to * 2 >= of_all THEN minutes END) AS {{ whole() }}) AS p50_minutes,
   CAST(MIN(CASE WHEN up_to * 10 >= of_all * 9 THEN minutes END) AS {{ whole() }}) AS p90_minutes
 FROM ranked
-GROUP BY 1, 2, 3, 4, 5, 6, 7
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9

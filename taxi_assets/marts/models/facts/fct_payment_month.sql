@@ -1,4 +1,4 @@
-WITH t AS ({{ trips_of_this_run() }})
+WITH t AS ({{ trips_of_this_run(by_coordinates=false) }})
 SELECT
   source_month,
   dataset,

@@ -3,8 +3,8 @@ WITH t AS ({{ trips_of_this_run() }}),
 pairs AS ({{ refund_pairs() }}),
 twins AS (
   SELECT source_month, company, CAST(pickup_datetime AS date) AS pickup_date, {{ part('hour', 'pickup_datetime') }} AS pickup_hour,
-    pickup_location_id, SUM(pairs) AS pairs
-  FROM pairs GROUP BY 1, 2, 3, 4, 5
+    pickup_location_id, pickup_zone_by_coordinates, SUM(pairs) AS pairs
+  FROM pairs GROUP BY 1, 2, 3, 4, 5, 6
 ),
 sums AS (
   SELECT
@@ -14,6 +14,7 @@ sums AS (
     CAST(pickup_datetime AS date) AS pickup_date,
     {{ part('hour', 'pickup_datetime') }} AS pickup_hour,
     pickup_location_id,
+    pickup_zone_by_coordinates,
     COUNT(*) AS trips,
     {{ rows_where('is_refund') }} AS refunds,
     {{ rows_where('is_null_block') }} AS null_block_trips,
@@ -43,7 +44,7 @@ sums AS (
     {{ flagged('wav_served') }} AS wav_served_trips,
     {{ flagged('wav_asked AND wav_served') }} AS wav_asked_and_served_trips
   FROM t
-  GROUP BY 1, 2, 3, 4, 5, 6
+  GROUP BY 1, 2, 3, 4, 5, 6, 7
 )
 SELECT
   sums.*,
@@ -52,4 +53,4 @@ FROM sums
 LEFT JOIN twins
   ON twins.source_month = sums.source_month AND twins.company = sums.company AND twins.pickup_date = sums.pickup_date
   AND twins.pickup_hour = sums.pickup_hour
-  AND COALESCE(twins.pickup_location_id, 0) = COALESCE(sums.pickup_location_id, 0)
+  AND COALESCE({{ zone_of('twins') }}, 0) = COALESCE({{ zone_of('sums') }}, 0)

@@ -22,6 +22,10 @@ sums AS (
     {{ rows_where('pickup_location_id IN (264, 265)') }} AS unknown_pickup_zone_trips,
     {{ rows_where('dropoff_location_id IS NULL') }} AS no_dropoff_zone_trips,
     {{ rows_where('dropoff_location_id IN (264, 265)') }} AS unknown_dropoff_zone_trips,
+    CASE WHEN '{{ var("dataset") }}' IN ('yellow', 'green') THEN
+      {{ rows_where(is_by_coordinates('t')) }} END AS pickup_zone_by_coordinates_trips,
+    CASE WHEN '{{ var("dataset") }}' IN ('yellow', 'green') THEN
+      {{ rows_where(is_by_coordinates('t', 'dropoff')) }} END AS dropoff_zone_by_coordinates_trips,
     {{ rows_where('dropoff_datetime IS NULL') }} AS no_dropoff_trips,
     {{ rows_where(first_of_month('pickup_datetime') ~ ' <> source_month') }} AS stray_trips,
     {{ rows_where('duration_s >= 82800') }} AS day_long_trips,
