@@ -1,7 +1,7 @@
 """Charts of where: pickups and dropoffs by zone, net flow by part of day, and travel times from a zone."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -97,9 +97,14 @@ def _counts_map(values: Mapping[int, float], of: Context, unit: str) -> AltairCh
 
 
 def _map(
-    rows: Sequence[Mapping[str, Any]], of: Context, color: alt.Color, tips: Sequence[Any], known: set[int]
+    rows: Sequence[Mapping[str, Any]],
+    of: Context,
+    color: alt.Color,
+    tips: Sequence[Any],
+    known: set[int],
+    dotted: Collection[int] = (),
 ) -> AltairChart:
-    """Return a map that fills the zones of the rows; the others are hatched."""
+    """Return a map that fills the zones of the rows; the others are hatched, and those `dotted` have a dot."""
     found = alt.LookupData(data=data(rows), key="id", fields=["value", "step"])
     base = alt.Chart(alt.NamedData(name="zones"))
     filled = (
@@ -108,7 +113,20 @@ def _map(
         .transform_filter("isValid(datum.step)")
         .encode(color=color, tooltip=[alt.Tooltip("properties.zone:N", title="zone"), *tips])
     )
-    return alt.layer(*_ground(of, known), filled).project("mercator")
+    return alt.layer(*_ground(of, known), filled, *_dots(of, dotted)).project("mercator")
+
+
+def _dots(of: Context, zones: Collection[int]) -> list[AltairChart]:
+    """Return a dot within each of the zones, which is seen without colours, too."""
+    import shapely
+    from shapely.geometry import shape
+
+    points = [shapely.point_on_surface(shape(f["geometry"])) for f in of.shapes if f["id"] in zones]
+    if not points:
+        return []
+    dots = alt.Chart(data([{"x": round(point.x, 4), "y": round(point.y, 4)} for point in points]))
+    mark = dots.mark_circle(size=12, fill=style.PAPER, stroke=style.INK, strokeWidth=0.7, opacity=1)
+    return [mark.encode(longitude="x:Q", latitude="y:Q")]
 
 
 def _ground(of: Context, known: set[int]) -> list[AltairChart]:
@@ -180,7 +198,8 @@ def flows(rows: Rows, of: Context) -> Picture | Absent:
             continue
         values = [{"id": z, "value": v, "step": labels[_diverging(v, small, near, far)]} for z, v in found.items()]
         tip = alt.Tooltip("value:Q", format="+,", title=NET)
-        panels.append(Panel(_map(values, of, color, [tip], set(found)), words, 330))
+        losing = [zone for zone, value in found.items() if value <= -small]
+        panels.append(Panel(_map(values, of, color, [tip], set(found), losing), words, 330))
         ordered = sorted(found, key=lambda z: (found[z], z))
         for zone in (*ordered[:3], *reversed(ordered[-3:])):
             lines.append((words, of.zone_name(zone), f"{found[zone]:+,.0f}".replace("-", MINUS)))
@@ -189,7 +208,9 @@ def flows(rows: Rows, of: Context) -> Picture | Absent:
         "flows",
         title,
         of.subtitle(
-            "Unit: dropoffs without pickups, of plausible trips with both zones in the city", "Hatched zones have none"
+            "Unit: dropoffs without pickups, of plausible trips with both zones in the city",
+            "A dot is where more trips begin than end",
+            "Hatched zones have none",
         ),
         "Small maps of the zones by part of day. "
         + "; ".join(f"{when}: {name} {value}" for when, name, value in lines if when == first)

@@ -12,6 +12,7 @@ from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.assets.marts import manifests_of
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.marts.marts import Marts
+from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
 from taxi_assets_tests.conftest import World, make_world
 from taxi_assets_tests.marts.conftest import WAREHOUSES, marts_of
@@ -24,7 +25,8 @@ QUESTIONS = {question.title: question for question in questions(PAGE)}
 @pytest.fixture(scope="module")
 def demo(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Return a world with the months that `taxi demo` loads, and their marts in PostgreSQL."""
-    world = make_world(services, tmp_path_factory.mktemp("demo") / "data")
+    made = make_world(services, tmp_path_factory.mktemp("demo") / "data")
+    world = made.with_source("sample", sample=SampleFiles())
     assert dg.materialize([build_zones()], resources=world.resources).success
     for name in DEMO_DATASETS:
         for month in DEMO_MONTHS:

@@ -7,6 +7,7 @@ from datetime import date
 from html import escape
 
 import pytest
+from shapely.geometry import Point, shape
 
 from taxi_assets.contract.zone_shapes import read_zone_shapes
 from taxi_assets.reports.pages import Facts, month_page, overview_page
@@ -73,6 +74,24 @@ def test_zones_of_coordinates_are_drawn_and_told(facts: Facts) -> None:
     assert "those that the coordinates lie in" in zones.subtitle
     assert isinstance(quality, Picture)
     assert "no or unknown zone 50.0%" in quality.alt or "50.0%" in quality.alt
+
+
+def test_zones_that_lose_people_are_told_without_colours(facts: Facts) -> None:
+    found = dict(answers(MONTH, 300))
+    ends = {74: (5, 90), 75: (90, 5), 132: (6, 91)}
+    found["flows"] = [
+        {"part_of_day": "morning", "zone": zone, "dropoffs": dropoffs, "pickups": pickups}
+        for zone, (dropoffs, pickups) in ends.items()
+    ]
+    page = month_page(MONTH, found, facts)
+    [flows] = [section for section in page.content.sections if section.name == "flows"]
+    assert isinstance(flows, Picture)
+    assert "A dot is where more trips begin than end" in flows.subtitle
+    [panel] = flows.panels
+    [dots] = [layer for layer in panel.chart.to_dict()["layer"] if "longitude" in layer.get("encoding", {})]
+    shapes = {f["id"]: shape(f["geometry"]) for f in json.loads(facts.geojson or "")["features"]}
+    points = [Point(dot["x"], dot["y"]) for dot in panel.chart.to_dict()["datasets"][dots["data"]["name"]]]
+    assert [[zone for zone, outline in shapes.items() if outline.contains(point)] for point in points] == [[74], [132]]
 
 
 def test_without_shapes_the_page_says_what_to_do() -> None:
