@@ -98,7 +98,8 @@ def test_database_that_was_dropped_holds_the_same_rows_again(filled: World) -> N
     assert done.exit_code == 0, done.output
     assert contents(filled) == before
     trips = before["green_trips"][0] + before["yellow_trips"][0]
-    assert f"6 loaded with {trips + 265 + 263 + 1:,} rows, 0 equal already, 0 failed." in done.output
+    pieces = before["zone_pieces"][0]
+    assert f"7 loaded with {trips + 265 + 263 + pieces + 1:,} rows, 0 equal already, 0 failed." in done.output
     assert "green 2020-04 in PostgreSQL: " in done.output
     assert "zones in PostgreSQL: 265 rows loaded" in done.output
     # A rebuild passes through the disk and does not fill it; the months' rows are there, and PostgreSQL has no more.
