@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 import pytest
 
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.errors import ServiceUnavailableError
+from taxi_assets.local.state import identity
 from taxi_assets.marts import runner
 from taxi_assets.marts.catalog import catalog
 from taxi_assets.settings import Settings
@@ -114,7 +114,7 @@ def test_a_run_that_is_killed_takes_dbt_with_it_and_the_next_one_finishes(
     wait_for(reached.exists, "the statement at which dbt hangs")
     run.kill()
     run.join(HANG_SECONDS)
-    wait_for(lambda: not psutil.pid_exists(int(reached.read_text())), "the end of dbt")
+    wait_for(lambda: identity(int(reached.read_text())) is None, "the end of dbt")
     killed = held(town, name)
     marts.make_months(GREEN, [APRIL])
     corrected = held(town, name)
