@@ -48,6 +48,7 @@ _CHOICES: Mapping[str, tuple[str, str]] = {
     "env": ("local", "cloud"),
     "executor": ("in_process", "celery"),
     "run_start": ("fork_server", "spawn"),
+    "spark": ("local", "dataproc"),
     "zoned_times": ("convert", "as_wall_clock"),
     "unknown_columns": ("freeze", "discard"),
 }
@@ -149,6 +150,11 @@ _NAMES: Mapping[str, tuple[str, str]] = {
         "a bucket's name, without gs://: 3 to 63 lower-case letters, digits, '-', '_' and '.'",
     ),
     "bigquery_dataset": (r"[A-Za-z0-9_]{1,1024}", "a dataset's name without its project: letters, digits and '_'"),
+    "dataproc_cluster": (
+        r"[a-z]([a-z0-9-]{0,49}[a-z0-9])?",
+        "a cluster's name: up to 51 lower-case letters, digits and hyphens, the first a letter",
+    ),
+    "dataproc_region": (r"[a-z]+-[a-z]+[0-9]+", "a region such as us-central1"),
     "bigquery_location": (r"[A-Za-z][A-Za-z0-9-]{0,62}", "a location such as US, EU or europe-west3"),
 }
 
@@ -315,6 +321,17 @@ class Settings(BaseSettings):
         "`spawn`: it imports the code itself, which takes seconds",
         examples=["spawn"],
     )
+    spark: Annotated[Literal["local", "dataproc"], Choice] = Field(
+        "local",
+        description="where Spark makes the years of history. `local`: on this machine, which needs Java. `dataproc`: "
+        "on a cluster in Google Cloud",
+    )
+    dataproc_cluster: Annotated[str | None, GoogleName] = Field(
+        None, description="name of the Dataproc cluster; needed with TAXI_SPARK=dataproc", examples=["taxi-history"]
+    )
+    dataproc_region: Annotated[str | None, GoogleName] = Field(
+        None, description="region of the Dataproc cluster; needed with TAXI_SPARK=dataproc", examples=["us-central1"]
+    )
     redis_url: Annotated[str | None, AfterValidator(lambda v, info: v and _redis_address(v, info))] = Field(
         None,
         repr=False,
@@ -373,6 +390,8 @@ class Settings(BaseSettings):
         self._check_that_the_cloud_is_meant()
         if self.executor == "celery" and self.redis_url is None:
             raise ValueError("TAXI_EXECUTOR=celery needs TAXI_REDIS_URL; set it to redis://:password@host:port/0.")
+        if self.spark == "dataproc" and not (self.dataproc_cluster and self.dataproc_region):
+            raise ValueError("TAXI_SPARK=dataproc needs TAXI_DATAPROC_CLUSTER and TAXI_DATAPROC_REGION; set both.")
         if bool(self.alert_smtp_url) != bool(self.alert_email):
             one, other = ("SMTP_URL", "EMAIL") if self.alert_smtp_url else ("EMAIL", "SMTP_URL")
             raise ValueError(f"TAXI_ALERT_{one} is set, but TAXI_ALERT_{other} is not; e-mail needs both.")

@@ -27,6 +27,7 @@ SECTIONS: Sequence[tuple[str, Sequence[str]]] = (
     ),
     ("Alerts", ("alert_webhook", "alert_smtp_url", "alert_email", "ui_url")),
     ("Workers", ("executor", "run_start", "redis_url")),
+    ("All of history, by Spark", ("spark", "dataproc_cluster", "dataproc_region")),
     (
         "The local services",
         ("ui_port", "gcs_port", "bigquery_port", "bigquery_grpc_port", "gcs_emulator", "bigquery_emulator"),

@@ -17,7 +17,10 @@ import pyarrow as pa
 CONTRACT_VERSION = "2"
 
 INTEGER = pa.int32()
+WHOLE = pa.int64()
 NUMBER = pa.float64()
+EXACT = pa.decimal128(38, 9)  # the precision of BigQuery's NUMERIC
+BOOLEAN = pa.bool_()
 TEXT = pa.string()
 TIME = pa.timestamp("us")
 DATE = pa.date32()
@@ -65,22 +68,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The canonical columns of a dataset, in order; the last one is `source_month`."""
+    """The canonical columns of a dataset, in order; the last one is `source_month`.
+
+    The column that the rows are partitioned by is never NULL; small tables have none.
+    """
 
     columns: tuple[Column, ...]
+    partition: str | None = "source_month"
 
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow and Parquet schema; descriptions travel as field metadata."""
         return pa.schema(
-            pa.field(c.name, c.type, nullable=not _is_partition(c), metadata={"description": c.description})
+            pa.field(c.name, c.type, nullable=c.name != self.partition, metadata={"description": c.description})
             for c in self.columns
         )
 
     @property
     def published(self) -> tuple[Column, ...]:
         """The columns that come from files: all but `source_month`."""
-        return tuple(c for c in self.columns if not _is_partition(c))
+        return tuple(c for c in self.columns if c.name != self.partition)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,20 +114,22 @@ class Schema:
         return {c.name: c for c in self.columns}[name]
 
 
-def _is_partition(column: Column) -> bool:
-    return column.name == "source_month"
-
-
 POSTGRES_TYPES: Mapping[pa.DataType, str] = {
     INTEGER: "integer",
+    WHOLE: "bigint",
     NUMBER: "double precision",
+    EXACT: "numeric",
+    BOOLEAN: "boolean",
     TEXT: "text",
     TIME: "timestamp",
     DATE: "date",
 }
 BIGQUERY_TYPES: Mapping[pa.DataType, str] = {
     INTEGER: "INT64",
+    WHOLE: "INT64",
     NUMBER: "FLOAT64",
+    EXACT: "NUMERIC",
+    BOOLEAN: "BOOL",
     TEXT: "STRING",
     TIME: "DATETIME",
     DATE: "DATE",

@@ -10,12 +10,24 @@ from taxi_assets.contract.zones import ZONE_AREAS_SCHEMA, ZONE_PIECES_SCHEMA, ZO
 
 @dataclass(frozen=True)
 class Table:
-    """A table; one `by_month` is partitioned by `source_month`."""
+    """A table; one `by_month` is partitioned by `source_month`, another is clustered or indexed by what it names."""
 
     name: str
     schema: Schema
     description: str
     by_month: bool
+    clustered_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a table that are replaced together: those that fulfil a condition, and a short name of them."""
+
+    name: str
+    condition: str
+
+
+WHOLE_TABLE = Part("all", "TRUE")
 
 
 def trips_table(dataset: str) -> str:

@@ -10,6 +10,7 @@ from taxi_assets.cleaning.options import ReadingOptions
 from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.defs.alerts.sensor import INTERVAL_SECONDS, build_alerts_sensor
 from taxi_assets.defs.assets import build_assets
+from taxi_assets.defs.assets.history import build_history
 from taxi_assets.defs.assets.marts import build_marts, build_marts_job, build_marts_sensor
 from taxi_assets.defs.assets.models import build_duration_model, build_duration_pairs
 from taxi_assets.defs.assets.published_file import build_published_files
@@ -30,6 +31,7 @@ from taxi_assets.resources.source import SourceResource
 from taxi_assets.runtime.run_executor import run_executor
 from taxi_assets.sample.maker import SampleFiles
 from taxi_assets.settings import Settings
+from taxi_assets.spark.engine import SparkResource
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -61,6 +63,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         ),
         "postgres": PostgresWarehouse(
             url=dg.EnvVar("TAXI_POSTGRES_URL") if settings.is_set("postgres_url") else local_url
+        ),
+        "spark": SparkResource(
+            kind=settings.spark,
+            project=settings.gcp_project,
+            region=settings.dataproc_region,
+            cluster=settings.dataproc_cluster,
         ),
         "notifier": Notifier(
             webhook=dg.EnvVar("TAXI_ALERT_WEBHOOK") if settings.is_set("alert_webhook") else None,
@@ -114,6 +122,7 @@ def build_definitions(
                 for build in (build_duration_model, build_duration_pairs)
             ),
             *build_marts(),
+            *build_history(),
             *(build_month_report(dataset) for dataset in DATASETS.values()),
             build_overview(),
             *reconciliation.assets,

@@ -25,8 +25,8 @@ FILE = PROJECT / "catalog.json"
 def catalog() -> dict[str, Any]:
     """Return the models and tests of the project, with columns and what each is made from."""
     # A copy each: dbt keeps compiled code in the manifest.
-    parsed = _parsed().to_msgpack()
-    compiled = {name: _compiled(Manifest.from_msgpack(parsed), name) for name in DATASETS}
+    parsed = parse_project().to_msgpack()
+    compiled = {name: compile_project(Manifest.from_msgpack(parsed), name) for name in DATASETS}
     nodes = compiled["yellow"]
     models = {node.name: node for node in nodes if node.resource_type == "model"}
     schema: dict[str, object] = {
@@ -43,7 +43,7 @@ def catalog() -> dict[str, Any]:
                     c.name: {"kind": c.config.meta["kind"], "description": c.description} for c in node.columns.values()
                 },
                 "lineage": {
-                    dataset: _lineage(_code(compiled[dataset], name), list(node.columns), schema)
+                    dataset: _lineage(code_of(compiled[dataset], name), list(node.columns), schema)
                     for dataset in (DATASETS if node.fqn[1] == "facts" else ("yellow",))
                 },
             }
@@ -60,14 +60,16 @@ def catalog() -> dict[str, Any]:
     }
 
 
-def _parsed() -> Manifest:
+def parse_project() -> Manifest:
+    """Return the project as dbt parses it."""
     result = _dbt(None, "parse")
     if not isinstance(result.result, Manifest):
         raise SystemExit(f"dbt could not parse the project: {result.exception}")
     return result.result
 
 
-def _compiled(manifest: Manifest, dataset: str) -> list[Any]:
+def compile_project(manifest: Manifest, dataset: str) -> list[Any]:
+    """Return the nodes of a project, compiled for PostgreSQL and the dataset."""
     variables = json.dumps({"dataset": dataset})
     result = _dbt(manifest, "compile", "--no-populate-cache", "--no-introspect", "--vars", variables)
     if not isinstance(result.result, RunExecutionResult):
@@ -82,7 +84,8 @@ def _dbt(manifest: Manifest | None, command: str, *options: str) -> dbtRunnerRes
         return dbtRunner(manifest).invoke([command, *folders, *quiet, *options])
 
 
-def _code(nodes: list[Any], name: str) -> str:
+def code_of(nodes: list[Any], name: str) -> str:
+    """Return the SQL of the node of that name."""
     [node] = [node for node in nodes if node.name == name]
     return str(node.compiled_code)
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
 from taxi_assets.contract.schemas import BIGQUERY_TYPES, Schema
-from taxi_assets.contract.tables import TABLES, Table, trips_table
+from taxi_assets.contract.tables import TABLES, WHOLE_TABLE, Part, Table, trips_table
 from taxi_assets.errors import AuditError, ServiceError, ServiceUnavailableError
 from taxi_assets.months import month_text
 from taxi_assets.resources.bigquery_checks import dataset_problem, table_problem
@@ -108,18 +108,25 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._drop_leftovers(client, _staging_prefix(trips_table(dataset.name), f"{month:%Y%m}"), time.time_ns())
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
-        """Replace all rows of a small table and return its full name.
+        """Replace all rows of a small table and return its full name; raises as `replace_part`."""
+        return self.replace_part(TABLES[name], WHOLE_TABLE, file, rows)
+
+    def replace_part(self, table: Table, part: Part, file: LakeFile, rows: int) -> str:
+        """Replace the part's rows of a table, which is made if it is missing, and return the table's full name.
 
         Raises:
             AuditError: Another number of rows arrived; nothing was published.
+            SupersededError: The lake has a newer file by now.
         """
-        schema = TABLES[name].schema
-        with self._staged(self._described(TABLES[name]), schema, file.uri, "all") as (client, staging):
-            [[staged]] = self._query(client, f"SELECT COUNT(*) FROM `{staging}`")
+        name = self._full_name(table.name)
+        with self._staged(self._described(table), table.schema, file.uri, part.name) as (client, staging):
+            [[staged]] = self._query(client, f"SELECT COUNT(*) FROM `{staging}` WHERE {part.condition}")
             if staged != rows:
-                raise AuditError(f"BigQuery read {staged} rows of {name} and not {rows}. Nothing was published.")
-            self._publish(client, self._full_name(name), staging, schema, "TRUE")
-        return self._full_name(name)
+                raise AuditError(f"BigQuery read {staged} rows of {table.name} and not {rows}. Nothing was published.")
+            file.check_published()
+            self._publish(client, name, staging, table.schema, part.condition)
+            file.check_published()
+        return name
 
     def month_totals(self, dataset: Dataset, month: date) -> Totals:
         """Return the totals of a published month."""
@@ -203,6 +210,8 @@ class BigQueryWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             month = bigquery.TimePartitioningType.MONTH
             wanted.time_partitioning = bigquery.TimePartitioning(type_=month, field="source_month")
             wanted.clustering_fields = ["pickup_location_id", "pickup_datetime"]
+        elif table.clustered_by:
+            wanted.clustering_fields = list(table.clustered_by)
         return wanted
 
     def _create_dataset(self, client: bigquery.Client) -> None:
@@ -309,7 +318,7 @@ def fields(schema: Schema) -> list[bigquery.SchemaField]:
         bigquery.SchemaField(
             c.name,
             BIGQUERY_TYPES[c.type],
-            mode="REQUIRED" if c.name == "source_month" else "NULLABLE",
+            mode="REQUIRED" if c.name == schema.partition else "NULLABLE",
             description=c.description,
         )
         for c in schema.columns

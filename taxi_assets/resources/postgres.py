@@ -12,13 +12,13 @@ from pydantic import Field
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
-from taxi_assets.contract.tables import trips_table
+from taxi_assets.contract.tables import TABLES, WHOLE_TABLE, Part, Table, trips_table
 from taxi_assets.errors import AuditError
 from taxi_assets.months import month_text
 from taxi_assets.resources.lake import LakeFile
 from taxi_assets.resources.postgres_partition import Partition, copy, create_staging, month_totals, publish
 from taxi_assets.resources.postgres_session import checked_url, connection_to, lock_tables
-from taxi_assets.resources.postgres_tables import SCHEMA, check_tables, migrate, restore_tables
+from taxi_assets.resources.postgres_tables import SCHEMA, check_tables, make_table, migrate, restore_tables
 
 
 class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -81,22 +81,32 @@ class PostgresWarehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return staged
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
-        """Replace a small table's rows in one transaction and return its name with its schema.
+        """Replace a small table's rows and return its name with its schema; raises as `replace_part`."""
+        return self.replace_part(TABLES[name], WHOLE_TABLE, file, rows)
+
+    def replace_part(self, table: Table, part: Part, file: LakeFile, rows: int) -> str:
+        """Replace the part's rows of a table, which is made if it is missing, in one transaction; return its name.
 
         Raises:
             AuditError: Another number of rows arrived; nothing was published.
+            SupersededError: The lake has a newer file by now.
         """
-        table = sql.Identifier(SCHEMA, name)
+        name, condition = sql.Identifier(SCHEMA, table.name), sql.SQL(part.condition)
         with file.local() as path:
             self.ensure_tables()
             with self.connect() as connection, connection.cursor() as cursor:
-                lock_tables(cursor, [f"{SCHEMA}.{name}"], "SHARE ROW EXCLUSIVE")
-                cursor.execute(sql.SQL("DELETE FROM {}").format(table))
-                copy(cursor, name, path)
-                cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table))
+                if table.name not in TABLES:
+                    make_table(cursor, table)
+                lock_tables(cursor, [f"{SCHEMA}.{table.name}"], "SHARE ROW EXCLUSIVE")
+                file.check_published()
+                cursor.execute(sql.SQL("DELETE FROM {} WHERE {}").format(name, condition))
+                copy(cursor, table.name, path)
+                cursor.execute(sql.SQL("SELECT count(*) FROM {} WHERE {}").format(name, condition))
                 if cursor.fetchone() != (rows,):
-                    raise AuditError(f"PostgreSQL did not receive the {rows} rows of {name}. Nothing was published.")
-        return f"{SCHEMA}.{name}"
+                    raise AuditError(
+                        f"PostgreSQL did not receive the {rows} rows of {table.name}. Nothing was published."
+                    )
+        return f"{SCHEMA}.{table.name}"
 
     def table(self, dataset: Dataset) -> str:
         """Return the name of the dataset's table with its schema."""

@@ -35,16 +35,33 @@ class Migration:
 def follow_contract(cursor: psycopg.Cursor) -> None:
     """Create the missing tables, add the missing columns, and set all comments."""
     for table in TABLES.values():
-        name = sql.Identifier(SCHEMA, table.name)
-        parts = sql.SQL(" PARTITION BY RANGE (source_month)" if table.by_month else "")
+        create_or_extend(cursor, table)
+
+
+def create_or_extend(cursor: psycopg.Cursor, table: Table) -> None:
+    """Create the table if it is missing, add the missing columns, and set the comments."""
+    name = sql.Identifier(SCHEMA, table.name)
+    parts = sql.SQL(" PARTITION BY RANGE (source_month)" if table.by_month else "")
+    cursor.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(name, columns(table.schema.columns), parts))
+    _add_columns(cursor, table)
+    cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, table.description))
+    for column in table.schema.columns:
+        full_name = sql.Identifier(SCHEMA, table.name, column.name)
+        cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
+
+
+def make_table(cursor: psycopg.Cursor, table: Table) -> None:
+    """Create a table that the contract does not have, or add its missing columns; no migration knows it."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{SCHEMA} migrations"])
+    create_or_extend(cursor, table)
+    if table.clustered_by:
         cursor.execute(
-            sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}){}").format(name, columns(table.schema.columns), parts)
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+                sql.Identifier(f"{table.name}_part"),
+                sql.Identifier(SCHEMA, table.name),
+                sql.SQL(", ").join(map(sql.Identifier, table.clustered_by)),
+            )
         )
-        _add_columns(cursor, table)
-        cursor.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(name, table.description))
-        for column in table.schema.columns:
-            full_name = sql.Identifier(SCHEMA, table.name, column.name)
-            cursor.execute(sql.SQL("COMMENT ON COLUMN {} IS {}").format(full_name, column.description))
 
 
 MIGRATIONS = (Migration(1, "contract 1", follow_contract), Migration(2, "contract 2", follow_contract))

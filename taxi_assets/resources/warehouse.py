@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.manifest import Manifest, Totals
+from taxi_assets.contract.tables import Part, Table
 from taxi_assets.resources.bigquery import BigQueryWarehouse
 from taxi_assets.resources.lake import LakeFile
 from taxi_assets.resources.postgres import PostgresWarehouse
@@ -34,6 +35,10 @@ class Warehouse(Protocol):
 
     def replace_table(self, name: str, file: LakeFile, rows: int) -> str:
         """Replace all rows of a small table and return the table's full name."""
+        ...
+
+    def replace_part(self, table: Table, part: Part, file: LakeFile, rows: int) -> str:
+        """Replace the part's rows of a table, which is made if it is missing, and return the table's full name."""
         ...
 
     def month_totals(self, dataset: Dataset, month: date) -> Totals:

@@ -177,6 +177,12 @@ FROM (
   SELECT * FROM ({{ trips_of(var('dataset'), by_coordinates) }}) AS month_trips WHERE {{ in_months() }}
 {%- endmacro %}
 
+{# The trips that measures of a pair of zones are of. #}
+{% macro is_between_zones(table) -%}
+  is_plausible AND {{ zone_of(table) }} IS NOT NULL AND {{ zone_of(table, 'dropoff') }} IS NOT NULL
+    AND COALESCE(NOT access_a_ride, TRUE)
+{%- endmacro %}
+
 {# Sums that are the same in any order on any engine: whole cents, or thousandths of a mile, row by row. #}
 {% macro cents(column) -%} FLOOR({{ column }} * 100.0 + 0.5) {%- endmacro %}
 {% macro milli(column) -%} FLOOR({{ column }} * 1000.0 + 0.5) {%- endmacro %}

@@ -1,15 +1,18 @@
-{# The few expressions that the two warehouses write differently. #}
+{# The few expressions that the two warehouses, and Spark, write differently. #}
 
-{% macro whole() %}{{ 'INT64' if target.type == 'bigquery' else 'bigint' }}{% endmacro %}
-{% macro text() %}{{ 'STRING' if target.type == 'bigquery' else 'text' }}{% endmacro %}
-{% macro float() %}{{ 'FLOAT64' if target.type == 'bigquery' else 'double precision' }}{% endmacro %}
-{% macro exact() %}{{ 'NUMERIC' if target.type == 'bigquery' else 'numeric' }}{% endmacro %}
-{% macro bool() %}{{ 'BOOL' if target.type == 'bigquery' else 'boolean' }}{% endmacro %}
-{% macro datetime() %}{{ 'DATETIME' if target.type == 'bigquery' else 'timestamp' }}{% endmacro %}
+{% macro whole() %}{{ {'bigquery': 'INT64', 'postgres': 'bigint', 'spark': 'BIGINT'}[target.type] }}{% endmacro %}
+{% macro text() %}{{ {'bigquery': 'STRING', 'postgres': 'text', 'spark': 'STRING'}[target.type] }}{% endmacro %}
+{% macro float() %}{{ {'bigquery': 'FLOAT64', 'postgres': 'double precision', 'spark': 'DOUBLE'}[target.type] }}{% endmacro %}
+{% macro exact() %}{{ {'bigquery': 'NUMERIC', 'postgres': 'numeric', 'spark': 'DECIMAL(38, 9)'}[target.type] }}{% endmacro %}
+{% macro bool() %}{{ {'bigquery': 'BOOL', 'postgres': 'boolean', 'spark': 'BOOLEAN'}[target.type] }}{% endmacro %}
+{% macro datetime() %}{{ {'bigquery': 'DATETIME', 'postgres': 'timestamp', 'spark': 'TIMESTAMP_NTZ'}[target.type] }}{% endmacro %}
 
 {% macro seconds_between(first, last) -%}
   {%- if target.type == 'bigquery' -%}
     DATETIME_DIFF({{ last }}, {{ first }}, SECOND)
+  {%- elif target.type == 'spark' -%}
+    {# The session's zone is UTC, so that each day has 24 hours. #}
+    (UNIX_SECONDS(CAST({{ last }} AS TIMESTAMP)) - UNIX_SECONDS(CAST({{ first }} AS TIMESTAMP)))
   {%- else -%}
     CAST(FLOOR(DATE_PART('epoch', {{ last }})) - FLOOR(DATE_PART('epoch', {{ first }})) AS bigint)
   {%- endif -%}
@@ -20,7 +23,7 @@
   {%- if target.type == 'bigquery' -%}
     (MOD(EXTRACT(DAYOFWEEK FROM {{ day }}) + 5, 7) + 1)
   {%- else -%}
-    CAST(EXTRACT(ISODOW FROM {{ day }}) AS bigint)
+    CAST(EXTRACT({{ 'DAYOFWEEK_ISO' if target.type == 'spark' else 'ISODOW' }} FROM {{ day }}) AS {{ whole() }})
   {%- endif -%}
 {%- endmacro %}
 

@@ -18,8 +18,7 @@ WITH t AS (
     CAST(FLOOR(duration_s / 60.0 + 0.5) AS {{ whole() }}) AS minutes,
     duration_s, distance_mi, fare_usd, tip_usd, tip_recorded, total_usd, driver_pay_usd
   FROM ({{ trips_of_this_run() }}) AS month_trips
-  WHERE is_plausible AND {{ zone_of('month_trips') }} IS NOT NULL AND {{ zone_of('month_trips', 'dropoff') }} IS NOT NULL
-    AND COALESCE(NOT access_a_ride, TRUE)
+  WHERE {{ is_between_zones('month_trips') }}
 ),
 by_minute AS (
   SELECT

@@ -1,0 +1,1 @@
+"""All of history on Spark: one script, what it is given, and where it runs."""

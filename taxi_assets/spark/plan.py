@@ -1,0 +1,67 @@
+"""What the script is given for a dataset's year: files, their schema, and the SQL of each table."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.schemas import BOOLEAN, DATE, EXACT, INTEGER, NUMBER, TEXT, TIME, WHOLE, Schema
+from taxi_assets.marts.render import render, render_fact, trips_view
+from taxi_assets.spark.tables import HISTORY_TABLES, HistoryTable
+
+SPARK_TYPES: Mapping[pa.DataType, str] = {
+    INTEGER: "INT",
+    WHOLE: "BIGINT",
+    NUMBER: "DOUBLE",
+    EXACT: "DECIMAL(38, 9)",
+    TEXT: "STRING",
+    # Wall clock, as the files have it: a TIMESTAMP would be moved to the session's zone.
+    TIME: "TIMESTAMP_NTZ",
+    DATE: "DATE",
+    BOOLEAN: "BOOLEAN",
+}
+# The same results on each Spark: no zone but UTC, and no error that becomes a NULL.
+CONF: Mapping[str, str] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+}
+Plan = dict[str, Any]
+
+
+def build_plan(
+    dataset: Dataset, months: Sequence[date], files: Sequence[str], out: str, conf: Mapping[str, str] | None = None
+) -> Plan:
+    """Return the plan of the months of a year, whose tables are written as folders of `out`.
+
+    `conf` is for the Spark that it runs on: memory, cores and folders.
+    """
+    return {
+        "name": f"{dataset.name} {months[0].year}",
+        "conf": dict(CONF) | dict(conf or {}),
+        "files": list(files),
+        "schema": schema_text(dataset.schema),
+        "view": trips_view(dataset.name),
+        "out": out,
+        "tables": {
+            name: {"sql": table_sql(table, dataset.name, months), "order": list(table.key)}
+            for name, table in HISTORY_TABLES.items()
+        },
+    }
+
+
+def schema_text(schema: Schema) -> str:
+    """Return the columns as Spark's reader takes them."""
+    return ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in schema.columns)
+
+
+def table_sql(table: HistoryTable, dataset: str, months: Sequence[date]) -> str:
+    """Return the table's query in Spark's SQL, with the columns and types of the warehouse's table."""
+    if table.fact is not None:
+        made = render_fact(table.fact, "spark", dataset, months)
+    else:
+        made = render(table.template, "spark", dataset, months)
+    columns = ", ".join(f"CAST({c.name} AS {SPARK_TYPES[c.type]}) AS {c.name}" for c in table.table.schema.columns)
+    return f"SELECT {columns} FROM ({made}) AS made"
