@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 from taxi_assets.contract.tables import trips_table
 from taxi_assets.marts.runner import PROJECT
@@ -36,6 +35,9 @@ def render(
         months: The months.
         source: What a table of trips is called, by its name.
     """
+    # Imported only to render: it would be a tenth of a second at each load of the definitions.
+    from jinja2 import Environment, StrictUndefined
+
     variables = {**_defaults(), "dataset": dataset, "months": [month.isoformat() for month in months]}
     content = "".join(_read(f"macros/{name}.sql") for name in MACROS) + template
     return (

@@ -6,8 +6,12 @@ An upgrade of Dagster is checked here first. Each comment names the public way t
 # Type of what the public `define_asset_job` returns; `dagster` exports only the function.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJobDefinition
 
-# Raised when a code server does not answer; `dagster` exports none of the gRPC client's errors.
-from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeUnreachableError
+# Raised when a code server does not answer, and when the process of a Pipes client fails; `dagster` exports neither.
+from dagster._core.errors import (
+    DagsterExecutionInterruptedError,
+    DagsterPipesExecutionError,
+    DagsterUserCodeUnreachableError,
+)
 
 # `DagsterInstance.report_run_failed` takes a reason, which run retries read; `dagster` exports neither type.
 from dagster._core.events import EngineEventData, JobFailureData, RunFailureReason
@@ -56,6 +60,7 @@ __all__ = [
     "CheckRunHealthResult",
     "DagsterApiServer",
     "DagsterExecutionInterruptedError",
+    "DagsterPipesExecutionError",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
     "EngineEventData",

@@ -14,6 +14,7 @@ from pydantic import Field
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.errors import ServiceError
 from taxi_assets.resources.lake import LakeObject, LakeResource
+from taxi_assets.runtime.dagster_internals import DagsterPipesExecutionError
 from taxi_assets.spark import local
 from taxi_assets.spark.plan import Plan, build_plan
 from taxi_assets.spark.store import HistoryFile
@@ -73,7 +74,7 @@ class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             client = dg.PipesSubprocessClient(env=local.environment(folder / "spark"))
             try:
                 done = client.run(context=context, command=[sys.executable, str(SCRIPT)], extras=plan)
-            except dg.DagsterError as error:
+            except DagsterPipesExecutionError as error:
                 raise ServiceError(_failed(plan, str(error).removeprefix("External execution process "))) from error
             rows, version = final_message(plan, done.get_custom_messages())
             objects = {}

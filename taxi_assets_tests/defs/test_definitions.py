@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,10 @@ MARTS = {
     *(("marts", w, d, m.name) for w in WAREHOUSES for d in FIRST_MONTHS for m in catalog().facts),
     *(("marts", w, m.name) for w in WAREHOUSES for m in catalog().views),
 }
+HISTORY = {
+    *(("history", d) for d in FIRST_MONTHS),
+    *(("history", w, d) for w in WAREHOUSES for d in FIRST_MONTHS),
+}
 ALL_MONTHS = [(dataset, name) for dataset in FIRST_MONTHS for name in ASSETS]
 
 # Loads what a code location loads; says which of its own lines warned, and what it need not have imported.
@@ -49,7 +54,7 @@ with warnings.catch_warnings(record=True) as caught:
     from taxi_assets.definitions import defs
     defs.get_repository_def().load_all_definitions()
 own = [f"{w.filename}:{w.lineno}: {w.message}" for w in caught if "/taxi_assets/" in w.filename]
-heavy = {"dbt", "bqemulator", "duckdb", "pandas", "gcp_storage_emulator"}
+heavy = {"dbt", "bqemulator", "duckdb", "pandas", "gcp_storage_emulator", "pyspark", "jinja2", "dagster_gcp"}
 heavy |= {"taxi_assets.local.stack", "taxi_assets_tests", "pytest"}
 print(len(list(defs.resolve_all_asset_specs())), sorted(heavy & set(sys.modules)), own)
 """
@@ -78,7 +83,7 @@ def test_definitions_load_without_secrets_and_without_warnings(env: str, tmp_pat
         timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 5 * len(FIRST_MONTHS) + 3 + len(MARTS)} [] []"
+    assert done.stdout.strip() == f"{len(ALL_MONTHS) + 5 * len(FIRST_MONTHS) + 3 + len(MARTS) + len(HISTORY)} [] []"
     assert "Warning" not in done.stderr
 
 
@@ -101,12 +106,28 @@ def test_every_dataset_has_its_five_assets(definitions: dg.Definitions, dataset:
     assert spec.code_version
 
 
-def test_there_is_nothing_but_the_datasets_the_zones_the_marts_the_reports_and_operations(definitions: dg.Definitions):
+@pytest.mark.parametrize("dataset", FIRST_MONTHS)
+def test_history_is_by_year_and_hangs_on_the_lake_alone(definitions: dg.Definitions, dataset: str):
+    spec = spec_of(definitions, "history", dataset)
+    assert [dep.asset_key.path for dep in spec.deps] == [[dataset, "gcs_object"]]
+    assert isinstance(spec.partitions_def, dg.TimeWindowPartitionsDefinition)
+    keys = spec.partitions_def.get_partition_keys()
+    assert keys[0] == FIRST_MONTHS[dataset][:4]
+    assert keys[-1] == f"{date.today().year}"
+    for warehouse in WAREHOUSES:
+        table = spec_of(definitions, "history", warehouse, dataset)
+        assert [dep.asset_key.path for dep in table.deps] == [["history", dataset]]
+        assert definitions.resolve_assets_def(table.key).op.pool == warehouse
+
+
+def test_there_is_nothing_but_datasets_zones_marts_history_reports_and_operations(
+    definitions: dg.Definitions,
+):
     keys = {tuple(spec.key.path) for spec in definitions.resolve_all_asset_specs()}
     operations = {("operations", name) for name in ("housekeeping", *(f"{d}_reconciliation" for d in FIRST_MONTHS))}
     models = {(d, name) for d in FIRST_MONTHS for name in ("duration_model", "duration_pairs")}
     reports = {("reports", "overview"), *((d, "month_report") for d in FIRST_MONTHS)}
-    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | reports | MARTS | {
+    assert keys == {*ALL_MONTHS, ("zones",)} | operations | models | reports | MARTS | HISTORY | {
         ("tlc", f"{d}_file") for d in FIRST_MONTHS
     }
     assert set(DATASETS) == set(FIRST_MONTHS)
@@ -187,4 +208,10 @@ def test_a_resource_can_be_replaced():
     replaced = build_definitions(settings, {"postgres": other})
     assert replaced.resources is not None
     assert replaced.resources["postgres"] is other
-    assert set(replaced.resources) == set(usual.resources) == {"source", "lake", "bigquery", "postgres", "notifier"}
+    assert (
+        set(replaced.resources)
+        == set(usual.resources)
+        == {
+            *("source", "lake", "bigquery", "postgres", "spark", "notifier"),
+        }
+    )

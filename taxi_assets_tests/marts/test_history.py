@@ -1,13 +1,11 @@
-"""Spark's figures are the marts', in the lake and in both warehouses; a year is replaced whole or stays."""
+"""Spark's figures are the marts', in the lake and in both warehouses."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -19,14 +17,14 @@ from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.assets.history import build_history_tables, build_history_year
 from taxi_assets.marts.make_catalog import code_of, compile_project, parse_project
 from taxi_assets.marts.render import render_fact
-from taxi_assets.spark import engine, local, plan
+from taxi_assets.spark import local
 from taxi_assets.spark.plan import build_plan
 from taxi_assets.spark.store import HistoryYear, find_year
 from taxi_assets.spark.tables import HISTORY_TABLES, PERCENTS
 from taxi_assets_tests.conftest import World, failure, instance
 from taxi_assets_tests.marts.conftest import MONTHS, WAREHOUSES, marts_of
 from taxi_assets_tests.marts.test_marts import rows_of, same
-from taxi_assets_tests.support.java import QUICK, java_killed_when, needs_java
+from taxi_assets_tests.support.java import QUICK, needs_java
 
 FACTS = {table.name: table for table in HISTORY_TABLES.values() if table.fact}
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -155,49 +153,6 @@ def trips_home(world: World, warehouse: str, table: str) -> str:
     name = str(world.resources[warehouse].table(DATASETS["green"]))
     full = name.removesuffix("green_trips") + table
     return f"`{full}`" if warehouse == "bigquery" else full
-
-
-def java_started() -> bool:
-    return True
-
-
-def is_writing(world: World) -> Callable[[], bool]:
-    scratch = Path(world.settings.data_dir) / "tmp"
-    return lambda: any(scratch.glob("*/out/*/_temporary"))
-
-
-@needs_java
-@pytest.mark.parametrize("moment", ["starting", "writing"])
-def test_a_killed_java_fails_the_step_and_leaves_the_year(
-    filled: World, green: HistoryYear, moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "HISTORY_TABLES", {"payment_month": HISTORY_TABLES["payment_month"]})
-    before = everything(filled)
-    with java_killed_when(java_started if moment == "starting" else is_writing(filled)) as killed:
-        result = make(filled, build_history_year(DATASETS["green"]))
-    assert killed
-    assert failure(result).startswith(f"Spark on green {YEAR} failed with code ")
-    assert "The year that was there stays" in failure(result)
-    assert everything(filled) == before
-    assert find_year(filled.lake, "green", int(YEAR))[1] == green
-    assert list((Path(filled.settings.data_dir) / "tmp").glob("*")) == []
-
-
-@needs_java
-def test_a_script_that_ends_well_without_its_message_fails_the_step(
-    filled: World, green: HistoryYear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = tmp_path / "silent.py"
-    script.write_text("from dagster_pipes import open_dagster_pipes\nwith open_dagster_pipes():\n    pass\n")
-    monkeypatch.setattr(engine, "SCRIPT", script)
-    before = everything(filled)
-    result = make(filled, build_history_year(DATASETS["green"]))
-    assert "ended without its final message with the rows of each table" in failure(result)
-    assert everything(filled) == before
-
-
-def everything(world: World) -> dict[str, Any]:
-    return {item.name: item.crc32c for item in world.lake.list("history/")}
 
 
 def test_a_year_without_months_and_a_year_not_made_are_sentences(

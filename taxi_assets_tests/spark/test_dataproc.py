@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ from taxi_assets.contract.datasets import DATASETS
 from taxi_assets.contract.object_names import clean_object
 from taxi_assets.defs.assets.history import build_history_year
 from taxi_assets.settings import LOCAL_PROJECT
-from taxi_assets.spark import dataproc, engine, history, local, plan
+from taxi_assets.spark import dataproc, engine, history, local
 from taxi_assets.spark.engine import SparkResource
 from taxi_assets.spark.store import find_year
-from taxi_assets.spark.tables import HISTORY_TABLES
 from taxi_assets_tests.conftest import World, failure, instance
+from taxi_assets_tests.spark.conftest import APRIL
 from taxi_assets_tests.support.java import QUICK, needs_java
 
-APRIL = date(2020, 4, 1)
 CLUSTER = SparkResource(kind="dataproc", project="my-project", region="us-central1", cluster="taxi-history")
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -76,17 +74,8 @@ class Cluster:
         return out
 
 
-@pytest.fixture
-def green(world: World, tlc: Path) -> World:
-    """Return a world whose lake has a real month of green."""
-    found = world.with_source(f"file://{tlc}/trips/{{dataset}}_tripdata_{{month}}.parquet")
-    assert found.run("green", APRIL, "raw_file", "clean_parquet", "gcs_object").success
-    return found
-
-
 @pytest.fixture(autouse=True)
-def few_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "HISTORY_TABLES", {"payment_month": HISTORY_TABLES["payment_month"]})
+def quick_polls(one_table: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataproc, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(dataproc, "MESSAGES_SECONDS", 0.1)
 
@@ -145,13 +134,14 @@ def script(tmp_path: Path, then: str) -> Path:
         ("sys.exit(3)", "failed: Dataproc job failed with error"),
     ],
 )
-def test_a_job_that_says_nothing_or_fails_makes_no_year(
+def test_a_job_that_says_nothing_or_fails_leaves_the_year(
     green: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, sentence: str
 ) -> None:
+    before = green.lake.find("history/green/2020/manifest.json")
     monkeypatch.setattr(engine, "SCRIPT", script(tmp_path, then))
     result = make(green, Cluster(green, tmp_path), monkeypatch)
     assert f"Spark on green 2020 {sentence}" in failure(result)
-    assert green.lake.find("history/green/2020/manifest.json") is None
+    assert green.lake.find("history/green/2020/manifest.json") == before
 
 
 def test_a_cluster_that_is_not_there_is_a_sentence(green: World, monkeypatch: pytest.MonkeyPatch) -> None:

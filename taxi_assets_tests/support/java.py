@@ -14,12 +14,14 @@ QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 
 def java_processes() -> list[psutil.Process]:
-    """Return the Javas that this process started, or that such a process started."""
+    """Return the Javas of Spark that this process started, or that such a process started."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            found += [process] if process.name() == "java" else []
-        except psutil.NoSuchProcess:
+            # Not one that is asked for its version.
+            is_spark = process.name() == "java" and any("spark" in part for part in process.cmdline())
+            found += [process] if is_spark else []
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
 
