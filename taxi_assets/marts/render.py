@@ -12,11 +12,10 @@ from typing import Any
 
 import yaml
 
-from taxi_assets.contract.tables import trips_table
 from taxi_assets.marts.runner import PROJECT
 
 # The others define what only dbt has: materializations and tests.
-MACROS = ("warehouse", "this_run", "trips", "refunds", "percentiles")
+MACROS = ("warehouse", "this_run", "zones", "trips", "refunds", "percentiles")
 
 
 def render(
@@ -51,11 +50,6 @@ def render(
 def render_fact(name: str, engine: str, dataset: str, months: Sequence[date]) -> str:
     """Return the SQL of a model of facts, which reads the table of trips by its plain name."""
     return render(_read(f"models/facts/{name}.sql"), engine, dataset, months)
-
-
-def trips_view(dataset: str) -> str:
-    """Return the name under which rendered SQL reads the trips."""
-    return trips_table(dataset)
 
 
 @cache

@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from taxi_assets.contract.datasets import Dataset
+from taxi_assets.contract.object_names import ZONE_PIECES_OBJECT
 from taxi_assets.errors import ServiceError
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.runtime.dagster_internals import DagsterPipesExecutionError
@@ -70,7 +71,8 @@ class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             folder = stack.enter_context(lake.scratch())
             files = [str(stack.enter_context(lake.borrowed(item.name))) for item in months.values()]
             out = folder / "out"
-            plan = build_plan(dataset, list(months), files, str(out), local.configuration(folder / "spark"))
+            pieces = [str(stack.enter_context(lake.borrowed(item.name))) for item in _pieces(lake)]
+            plan = build_plan(dataset, list(months), files, str(out), local.configuration(folder / "spark"), pieces)
             client = dg.PipesSubprocessClient(env=local.environment(folder / "spark"))
             try:
                 done = client.run(context=context, command=[sys.executable, str(SCRIPT)], extras=plan)
@@ -97,7 +99,8 @@ class SparkResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         digest = hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:12]
         script = lake.put(SCRIPT, f"history/code/history-{digest}.py", {})
         files = [item.uri for item in months.values()]
-        plan = build_plan(dataset, list(months), files, f"gs://{lake.bucket}/{prefix}".rstrip("/"))
+        pieces = [item.uri for item in _pieces(lake)]
+        plan = build_plan(dataset, list(months), files, f"gs://{lake.bucket}/{prefix}".rstrip("/"), pieces=pieces)
         try:
             messages = run_job(context, lake, plan, script.uri, self._where())
         except RuntimeError as error:
@@ -135,6 +138,12 @@ def _failed(plan: Plan, how: str) -> str:
         f"Spark on {plan['name']} {how.rstrip('.')}. The year that was there stays; the log above has the reason, if "
         "Spark gave one. Mend that, or give it more memory if it was killed, and run it again."
     )
+
+
+def _pieces(lake: LakeResource) -> list[LakeObject]:
+    """Return the object of the zones' pieces, if there is one: only files with coordinates need it."""
+    found = lake.find(ZONE_PIECES_OBJECT)
+    return [found] if found is not None else []
 
 
 def _only_file(lake: LakeResource, prefix: str) -> str:

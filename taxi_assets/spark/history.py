@@ -26,9 +26,11 @@ def make(plan: dict[str, Any]) -> dict[str, Any]:
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     try:
-        # An explicit schema: without one, Spark takes it from one file, or reads all of them to merge theirs.
-        trips = spark.read.schema(plan["schema"]).parquet(*plan["files"])
-        trips.createOrReplaceTempView(plan["view"])
+        for name, view in plan["views"].items():
+            # An explicit schema: without one, Spark takes it from one file, or reads all of them to merge theirs.
+            reader, files = spark.read.schema(view["schema"]), view["files"]
+            found = reader.parquet(*files) if files else spark.createDataFrame([], view["schema"])
+            found.createOrReplaceTempView(name)
         started = time.monotonic()
         rows = {name: write(spark, table, f"{plan['out']}/{name}") for name, table in plan["tables"].items()}
         return {"rows": rows, "spark": spark.version, "seconds": round(time.monotonic() - started, 1)}

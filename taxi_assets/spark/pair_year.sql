@@ -8,8 +8,11 @@
 WITH t AS (
   SELECT
     {{ part('year', 'source_month') }} AS year,
-    dataset, pickup_location_id, dropoff_location_id, duration_s, distance_mi, fare_usd, total_usd
+    dataset,
+    {{ zone_of('year_trips') }} AS pickup_location_id,
+    {{ zone_of('year_trips', 'dropoff') }} AS dropoff_location_id,
+    duration_s, distance_mi, fare_usd, total_usd
   FROM ({{ trips_of_this_run() }}) AS year_trips
-  WHERE {{ is_between_zones() }}
+  WHERE {{ is_between_zones('year_trips') }}
 ),
 {{ percentiles(['year', 'dataset', 'pickup_location_id', 'dropoff_location_id'], measures, (10, 25, 50, 75, 90, 95, 99)) }}

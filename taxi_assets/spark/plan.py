@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from taxi_assets.contract.datasets import Dataset
 from taxi_assets.contract.schemas import BOOLEAN, DATE, EXACT, INTEGER, NUMBER, TEXT, TIME, WHOLE, Schema
-from taxi_assets.marts.render import render, render_fact, trips_view
+from taxi_assets.contract.tables import ZONE_PIECES_TABLE, trips_table
+from taxi_assets.contract.zones import ZONE_PIECES_SCHEMA
+from taxi_assets.marts.render import render, render_fact
 from taxi_assets.spark.tables import HISTORY_TABLES, HistoryTable
 
 SPARK_TYPES: Mapping[pa.DataType, str] = {
@@ -32,18 +34,30 @@ Plan = dict[str, Any]
 
 
 def build_plan(
-    dataset: Dataset, months: Sequence[date], files: Sequence[str], out: str, conf: Mapping[str, str] | None = None
+    dataset: Dataset,
+    months: Sequence[date],
+    files: Sequence[str],
+    out: str,
+    conf: Mapping[str, str] | None = None,
+    pieces: Sequence[str] = (),
 ) -> Plan:
-    """Return the plan of the months of a year, whose tables are written as folders of `out`.
+    """Return the plan of the months of a year.
 
-    `conf` is for the Spark that it runs on: memory, cores and folders.
+    Args:
+        dataset: The dataset.
+        months: The months, of one year.
+        files: The files of kept rows.
+        out: Where each table becomes a folder.
+        conf: For the Spark that it runs on: memory, cores and folders.
+        pieces: The file of the zones' pieces, if there is one; without, coordinates have no zones, as in the marts.
     """
     return {
         "name": f"{dataset.name} {months[0].year}",
         "conf": dict(CONF) | dict(conf or {}),
-        "files": list(files),
-        "schema": schema_text(dataset.schema),
-        "view": trips_view(dataset.name),
+        "views": {
+            trips_table(dataset.name): {"files": list(files), "schema": schema_text(dataset.schema)},
+            ZONE_PIECES_TABLE: {"files": list(pieces), "schema": schema_text(ZONE_PIECES_SCHEMA)},
+        },
         "out": out,
         "tables": {
             name: {"sql": table_sql(table, dataset.name, months), "order": list(table.key)}

@@ -50,18 +50,19 @@ def _table(name: str, columns: list[Column], description: str, period: str) -> T
 _PAIR_YEAR = [
     Column("year", WHOLE, "Year of the months of files."),
     Column("dataset", TEXT, "yellow, green, fhv or fhvhv."),
-    Column("pickup_location_id", WHOLE, "Zone of the pickup."),
-    Column("dropoff_location_id", WHOLE, "Zone of the dropoff."),
+    Column("pickup_location_id", WHOLE, "Zone of the pickup, of the file or of its coordinates."),
+    Column("dropoff_location_id", WHOLE, "Zone of the dropoff, of the file or of its coordinates."),
     Column("measure", TEXT, "duration_s, distance_mi, fare_usd or total_usd: seconds, miles or US dollars."),
     Column("trips", WHOLE, "Plausible trips with a value, as in fct_pair_part."),
     *(Column(f"p{p}", EXACT, f"Percentile {p}, interpolated between ranks, in the measure's unit.") for p in PERCENTS),
 ]
 _PLACE = ("pickup_location_id", "dropoff_location_id")
+_ZONES = (*_PLACE, "pickup_zone_by_coordinates", "dropoff_zone_by_coordinates")
 HISTORY_TABLES: Mapping[str, HistoryTable] = {
     table.name: table
     for table in (
-        _of_fact("zone_hour", ("source_month", "company", "pickup_date", "pickup_hour", "pickup_location_id")),
-        _of_fact("pair_part", ("source_month", "company", *_PLACE, "part_of_day", "is_weekend")),
+        _of_fact("zone_hour", ("source_month", "company", "pickup_date", "pickup_hour", *_ZONES[::2])),
+        _of_fact("pair_part", ("source_month", "company", *_ZONES, "part_of_day", "is_weekend")),
         _of_fact("payment_month", ("source_month", "payment_type", "is_null_block")),
         HistoryTable(
             "pair_year",

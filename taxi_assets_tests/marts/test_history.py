@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from taxi_assets.contract.datasets import DATASETS
-from taxi_assets.contract.object_names import clean_object
+from taxi_assets.contract.object_names import ZONE_PIECES_OBJECT, clean_object
 from taxi_assets.defs.assets.history import build_history_tables, build_history_year
 from taxi_assets.marts.make_catalog import code_of, compile_project, parse_project
 from taxi_assets.marts.render import render_fact
@@ -55,7 +55,8 @@ def made(filled: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         months = [month for d, month in MONTHS if d == dataset.name]
         files = [str(filled.lake.fetch(clean_object(dataset.name, month))) for month in months]
         conf = local.configuration(folder / "spark") | {"spark.sql.shuffle.partitions": "2"}
-        plans.append(build_plan(dataset, months, files, str(folder / dataset.name), conf))
+        pieces = [str(filled.lake.fetch(ZONE_PIECES_OBJECT))]
+        plans.append(build_plan(dataset, months, files, str(folder / dataset.name), conf, pieces))
     path = folder / "plans.json"
     path.write_text(json.dumps(plans))
     command = [sys.executable, "-m", "taxi_assets_tests.support.spark_years", str(path)]
@@ -93,10 +94,12 @@ def test_percentiles_of_pairs_and_years_are_postgresqls(filled: World, made: dic
     for measure, value in values.items():
         _, rows = marts_of(filled, "postgres").query(
             f"SELECT year, pickup_location_id, dropoff_location_id, count(*), {parts} FROM ("
-            "SELECT CAST(EXTRACT(YEAR FROM source_month) AS int) AS year, pickup_location_id, dropoff_location_id, "
+            "SELECT CAST(EXTRACT(YEAR FROM source_month) AS int) AS year, "
+            "COALESCE(pickup_location_id, pickup_zone_by_coordinates) AS pickup_location_id, "
+            "COALESCE(dropoff_location_id, dropoff_zone_by_coordinates) AS dropoff_location_id, "
             f"{value} AS value FROM taxi_marts.trips WHERE dataset = '{dataset}' AND is_plausible "
-            "AND pickup_location_id IS NOT NULL AND dropoff_location_id IS NOT NULL AND access_a_ride IS NOT TRUE"
-            ") AS t WHERE value IS NOT NULL GROUP BY 1, 2, 3"
+            "AND access_a_ride IS NOT TRUE) AS t WHERE value IS NOT NULL AND pickup_location_id IS NOT NULL "
+            "AND dropoff_location_id IS NOT NULL GROUP BY 1, 2, 3"
         )
         wanted |= {(*row[:3], measure): row[3:] for row in rows}
     assert found.keys() == wanted.keys()

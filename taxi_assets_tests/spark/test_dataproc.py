@@ -67,7 +67,8 @@ class Cluster:
         context = json.loads(blob.download_as_bytes())
         extras = context["extras"]
         out = str(extras["out"])
-        extras["files"] = [str(self.world.lake.fetch(self._name(uri))) for uri in extras["files"]]
+        for view in extras["views"].values():
+            view["files"] = [str(self.world.lake.fetch(self._name(uri))) for uri in view["files"]]
         extras["out"] = str(self.folder / "out")
         extras["conf"] |= local.configuration(self.folder / "spark")
         blob.upload_from_string(json.dumps(context))
