@@ -16,6 +16,7 @@ from taxi_assets.defs.assets.common import (
 )
 from taxi_assets.defs.assets.published_file import published_file_key
 from taxi_assets.download.fingerprint import Fingerprint, RawFile
+from taxi_assets.errors import SupersededError
 from taxi_assets.reconcile.inventory import newest_raw
 from taxi_assets.resources.lake import LakeObject, LakeResource
 from taxi_assets.resources.source import SourceResource
@@ -69,9 +70,25 @@ def _archive(
             "code_version": CODE_VERSION,
             "archived_at": _after(archived).isoformat(),
         }
+        _check_not_late(newest_raw(lake, dataset, month), archived, raw)
         archived = lake.put(raw.path, raw_prefix(dataset.name) + raw.file_name, metadata)
     assert archived is not None, "without an archived file, the source always delivers one"
     return raw, archived
+
+
+def _check_not_late(now: LakeObject | None, before: LakeObject | None, raw: RawFile) -> None:
+    """Check that no other file was archived while this one was fetched: it may be newer, and must stay the newest.
+
+    Raises:
+        SupersededError: One was; a retry fetches what the source has by then.
+    """
+    if now is None or now.metadata.get("sha256") == raw.sha256:
+        return
+    if before is None or now.crc32c != before.crc32c:
+        raise SupersededError(
+            f"{now.uri} was archived while another file of the month was fetched, which may be older and was not "
+            "archived. A retry fetches what the source has now."
+        )
 
 
 def _after(archived: LakeObject | None) -> datetime:

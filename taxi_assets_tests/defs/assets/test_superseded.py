@@ -23,6 +23,7 @@ from taxi_assets_tests.support.versions import APRIL, everywhere, held, version
 
 GREEN = DATASETS["green"]
 LATE = {
+    "before it archives what it has fetched": (raw_file, "_after"),
     "before it stores its cleaning": (clean_parquet, "_store"),
     "before it puts its pending files": (LakeResource, "put"),
     "before it is promoted": (LakeResource, "promote"),
