@@ -1,5 +1,6 @@
 """Two runs of one month with different files, the older one late: the month never goes backward."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,6 +73,9 @@ def test_an_older_run_that_is_late_does_not_set_the_month_back(
         found.run("green", APRIL)
         assert held(found) == everywhere(version(320))
         assert differences(found) == []
+        # The archive says of its newest file what it is.
+        newest = newest_raw_files(found.lake, GREEN)[APRIL]
+        assert newest.metadata["sha256"] == hashlib.sha256(version(320).data).hexdigest()
         assert not found.leftovers()
 
 
