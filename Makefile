@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SPARK := .venv/.spark
 
-.PHONY: help install demo test test-unit test-services fuzz chaos up down bench lint audit
+.PHONY: help install install-spark demo test test-unit test-services fuzz chaos up down bench lint audit
 
 help:
 	@echo "make demo     three months of yellow and green through all five assets, on this machine"
@@ -29,13 +30,20 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@echo "$(CURDIR)" > $@
 
+# Spark is 490 MB that nothing but its own tests and assets needs.
+install-spark: $(SPARK)
+
+$(SPARK): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
+	@touch $@
+
 demo: install
 	@$(BIN)/taxi demo
 
 # Two at a time, in the order of conftest.py: what takes longest comes first.
 PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
-test: install
+test: install-spark
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 # For an unhurried hour: the property tests of cleaning with many more examples, other ones each time.
@@ -71,7 +79,7 @@ test-unit: install
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not services and not long'
 
 # The others: `make test` is both.
-test-services: install
+test-services: install-spark
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'services or long'
 
 audit: install

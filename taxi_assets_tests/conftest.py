@@ -39,8 +39,8 @@ if os.environ.get("CI"):
 
 TESTS = Path(__file__).parent
 STARTS_MOST = ("deploy", "browser", "local")
-# Folders of tests that start nothing, but fit models or draw pages, which takes its time.
-TAKE_LONG = ("models", "reports")
+# Folders of tests that start nothing, but fit models, draw pages or need Spark, which takes its time.
+TAKE_LONG = ("models", "reports", "spark")
 # Fixtures that files of a folder share: stacks of their own, and months that take long to load.
 SHARED = ("deployment", "ui", "filled")
 LONGEST = (

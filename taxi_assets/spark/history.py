@@ -42,7 +42,8 @@ def write(spark: SparkSession, table: dict[str, Any], folder: str) -> int:
     """Write a table's rows in their order as one file of the folder, and return how many are in it."""
     made = spark.sql(table["sql"]).repartition(1).sortWithinPartitions(*table["order"])
     made.write.parquet(folder)
-    return spark.read.parquet(folder).count()
+    rows: int = spark.read.parquet(folder).count()
+    return rows
 
 
 def reason(error: Exception) -> str:
