@@ -49,7 +49,7 @@
   AND {{ is_within(fare, var('plausible_fare'), otherwise) }})
 {%- endmacro %}
 
-{# `by_coordinates` is false for models that need no zones: to find them is a fifth of a second a million trips. #}
+{# `by_coordinates` is false for models that need no zones, which would only cost time. #}
 {% macro trips_of(dataset, by_coordinates=true) -%}
   {%- if dataset in ('yellow', 'green') -%} {{ metered_trips(dataset, by_coordinates) }}
   {%- elif dataset == 'fhv' -%} {{ fhv_trips() }}

@@ -1,4 +1,4 @@
-{#- Without dim_date: PostgreSQL has no statistics of a view and would join it row by row, a minute for 36 months. -#}
+{#- Without dim_date: PostgreSQL has no statistics of a view and would join it row by row. -#}
 SELECT f.dataset, z.is_in_congestion_zone, f.pickup_date >= DATE '{{ var("congestion_zone_begins") }}' AS is_congestion_zone_in_force,
   {{ part('month', 'f.pickup_date') }} AS calendar_month, {{ weekday('f.pickup_date') }} >= 6 AS is_weekend, f.pickup_hour,
   CAST(SUM(f.plausible_trips) AS {{ whole() }}) AS plausible_trips,
