@@ -90,6 +90,7 @@ def pieces(tlc: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     return read_zone_shapes(packed_shapes(tlc, tmp_path_factory.mktemp("shapes"))).pieces
 
 
+@pytest.mark.long
 def test_every_real_point_and_every_random_one_has_shapelys_zone(tlc: Path, pieces: pa.Table) -> None:
     drawn = np.random.default_rng(2009).uniform((-74.26, 40.49), (-73.69, 40.92), (200_000, 2))
     real = real_points(tlc)
@@ -104,6 +105,7 @@ def test_every_real_point_and_every_random_one_has_shapelys_zone(tlc: Path, piec
     assert len(differing) < 5
 
 
+@pytest.mark.long
 def test_known_places_are_in_their_zones_and_no_place_in_none(pieces: pa.Table) -> None:
     nowhere = [(0.0, 0.0), (-74.045, 40.61), (-73.0, 41.0)]
     points = np.array([*PLACES.values(), *nowhere])

@@ -37,6 +37,7 @@ def quick_java(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.long
 def test_rendered_sql_is_what_dbt_compiles() -> None:
     compiled = compile_project(parse_project(), "yellow")
     for table in FACTS.values():

@@ -4,11 +4,15 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import psutil
 import pytest
 
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java here (openjdk-17-jre-headless)")
+needs_java = pytest.mark.skipif(
+    shutil.which("java") is None or find_spec("pyspark") is None,
+    reason="no Java here (openjdk-17-jre-headless), or no pyspark (make install-spark)",
+)
 # Half the time of small files is the compiler's.
 QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
