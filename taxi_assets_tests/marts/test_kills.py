@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from taxi_assets.contract.datasets import DATASETS
+from taxi_assets.defs.assets.marts import manifests_of
 from taxi_assets.defs.assets.zones import build_zones
 from taxi_assets.errors import ServiceUnavailableError
 from taxi_assets.local.state import identity
@@ -54,11 +55,15 @@ def held(world: World, name: str) -> Rows:
     return found
 
 
+def make(world: World, name: str, *months: date) -> None:
+    """Make marts with what the asset gives them: the manifests too, which `quality_month` counts from."""
+    marts_of(world, name).make_months(GREEN, months, manifests_of(world.lake, GREEN, list(months)))
+
+
 def fresh(world: World, name: str) -> Rows:
     """Return what a build from nothing gives."""
-    marts = marts_of(world, name)
-    marts.drop_tables()
-    marts.make_months(GREEN, [APRIL, MAY])
+    marts_of(world, name).drop_tables()
+    make(world, name, APRIL, MAY)
     return held(world, name)
 
 
@@ -74,8 +79,7 @@ def delete(world: World, name: str, month: date, condition: str) -> None:
 
 
 def test_corrected_killed_two_at_once_and_emptied(town: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    marts = marts_of(town, name)
-    together(lambda: marts.make_months(GREEN, [APRIL]), lambda: marts.make_months(GREEN, [MAY]))
+    together(lambda: make(town, name, APRIL), lambda: make(town, name, MAY))
     old = held(town, name)
     assert all(old.values())
 
@@ -85,10 +89,10 @@ def test_corrected_killed_two_at_once_and_emptied(town: World, name: str, monkey
             command = (sys.executable, "-m", "taxi_assets_tests.support.marts_process", str(moment))
             killing.setattr(runner, "PROCESS", command)
             with pytest.raises(ServiceUnavailableError, match="killed by signal 9"):
-                marts.make_months(GREEN, [APRIL])
+                make(town, name, APRIL)
     killed = held(town, name)
     # Two at once for the month, which is also the run after a kill.
-    together(*[lambda: marts.make_months(GREEN, [APRIL])] * 2)
+    together(*[lambda: make(town, name, APRIL)] * 2)
     corrected = held(town, name)
     assert corrected == fresh(town, name)
     assert corrected["fct_zone_hour", APRIL] != old["fct_zone_hour", APRIL]
@@ -98,7 +102,7 @@ def test_corrected_killed_two_at_once_and_emptied(town: World, name: str, monkey
     assert {key: killed[key] for key in killed if key[1] == MAY} == {key: old[key] for key in old if key[1] == MAY}
 
     delete(town, name, APRIL, "TRUE")
-    marts.make_months(GREEN, [APRIL])
+    make(town, name, APRIL)
     assert held(town, name) == {key: [] if key[1] == APRIL else rows for key, rows in corrected.items()}
 
 
@@ -106,18 +110,17 @@ def test_a_run_that_is_killed_takes_dbt_with_it_and_the_next_one_finishes(
     town: World, name: str, tmp_path: Path
 ) -> None:
     """In May, as the test before has emptied April."""
-    marts = marts_of(town, name)
-    marts.make_months(GREEN, [APRIL, MAY])
+    make(town, name, APRIL, MAY)
     old = held(town, name)
     delete(town, name, MAY, "passenger_count = 2")
     reached = tmp_path / "reached"
-    run = start_run(town.settings, town.postgres_url, name, MAY, MOMENTS[1], reached)
+    run = start_run(town.settings, town.postgres_url, name, MAY, MOMENTS[-1], reached)
     wait_for(reached.exists, "the statement at which dbt hangs")
     run.kill()
     run.join(HANG_SECONDS)
     wait_for(lambda: identity(int(reached.read_text())) is None, "the end of dbt")
     killed = held(town, name)
-    marts.make_months(GREEN, [MAY])
+    make(town, name, MAY)
     corrected = held(town, name)
     assert corrected == fresh(town, name)
     assert corrected["fct_zone_hour", MAY] != old["fct_zone_hour", MAY]
