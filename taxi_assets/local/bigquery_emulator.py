@@ -1,10 +1,13 @@
-"""`python -m taxi_assets.local.bigquery_emulator start ...`: bqemulator, made to start without a network."""
+"""`python -m taxi_assets.local.bigquery_emulator start ...`: bqemulator without a network, and quicker."""
 
 import importlib.util
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import sqlglot
 from bqemulator.cli import main  # type: ignore[import-untyped]
 
 
@@ -25,8 +28,23 @@ def install_spatial_extension(home: Path) -> None:
         connection.execute(f"INSTALL '{quoted}'")
 
 
+def parse_once() -> None:
+    """Let sqlglot parse a statement once for all that the emulator asks of it.
+
+    It asks some fifteen times, which took half of the marts' time there; a copy takes a tenth of a parse.
+    """
+    parse: Any = lru_cache(maxsize=16)(sqlglot.parse_one)
+
+    def parse_one(sql: str, **options: Any) -> Any:
+        # The emulator rewrites the tree.
+        return parse(sql, **options).copy()
+
+    sqlglot.parse_one = parse_one  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
     install_spatial_extension(Path.home())
     # It would download the Avro extension at every start, and nothing here is Avro.
     os.environ["BQEMU_ENABLE_FORMAT_EXTENSIONS"] = "false"
+    parse_once()
     main()
