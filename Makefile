@@ -14,6 +14,7 @@ help:
 	@echo "make chaos    random faults against loads of months, ROUNDS=1000 SEED=1"
 	@echo "make bench    the benchmarks     make install  only prepare .venv"
 	@echo "make audit    look for known vulnerabilities in what is installed"
+	@echo "make install-spark   what the years of history need, 490 MB"
 
 # A .venv knows the folder that it was made in: in a copy, or after a move, it would run the old folder's code.
 ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(CURDIR))

@@ -44,13 +44,22 @@ TAKE_LONG = ("models", "reports", "spark")
 # Fixtures that files of a folder share: stacks of their own, and months that take long to load.
 SHARED = ("deployment", "ui", "filled")
 LONGEST = (
-    "defs/test_it_runs_itself.py",
     "marts/filled",
-    "deploy/deployment",
+    "marts/test_kills.py",
+    "defs/test_it_runs_itself.py",
+    "browser/test_reports.py",
     "local/test_stack.py",
-    "browser/ui",
-    "defs/assets/test_files_of_others.py",
+    "cli/test_demo.py",
+    "test_chaos.py",
     "defs/test_terminate.py",
+    "browser/ui",
+    "deploy/deployment",
+    "models/test_real_months.py",
+    "defs/assets/filled",
+    "defs/assets/test_files_of_others.py",
+    "cli/test_report.py",
+    "spark/test_dataproc.py",
+    "spark/test_kills.py",
     "defs/assets/test_kills.py",
     "runtime/test_fork_server.py",
 )

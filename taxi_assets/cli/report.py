@@ -14,7 +14,6 @@ import click
 from taxi_assets.errors import ServiceError, SettingsError, TaxiError
 
 if TYPE_CHECKING:
-    from taxi_assets.contract.datasets import Dataset
     from taxi_assets.defs.assets.reports import MonthReport
     from taxi_assets.marts.marts import Marts
     from taxi_assets.resources.lake import LakeResource
@@ -97,7 +96,7 @@ def _make_marts(lake: "LakeResource", marts: "Marts", log: Log) -> dict[str, lis
     found: dict[str, list[date]] = {}
     for dataset in DATASETS.values():
         loaded = sorted(marts.warehouse.month_rows(dataset))
-        held = _months_with_marts(marts, dataset)
+        held = set(marts.month_sums(dataset) or {})
         missing = [month for month in loaded if month not in held]
         for start in range(0, len(missing), MONTHS_AT_ONCE):
             chunk = missing[start : start + MONTHS_AT_ONCE]
@@ -106,18 +105,9 @@ def _make_marts(lake: "LakeResource", marts: "Marts", log: Log) -> dict[str, lis
             span = " to ".join(dict.fromkeys((month_text(chunk[0]), month_text(chunk[-1]))))
             log(f"{dataset.name:<6} {span}  marts ✓ {time.monotonic() - began:.1f} s")
         found[dataset.name] = sorted({*loaded, *held})
-    if not _has(marts, "dim_zone"):
+    if not marts.has("dim_zone"):
         marts.make_views()
     return found
-
-
-def _months_with_marts(marts: "Marts", dataset: "Dataset") -> set[date]:
-    return set(marts.month_sums(dataset) or {}) if _has(marts, "fct_zone_hour") else set()
-
-
-def _has(marts: "Marts", model: str) -> bool:
-    _, [[name]] = marts.query(f"SELECT to_regclass('{marts.name(model)}')")
-    return name is not None
 
 
 def write_pages(

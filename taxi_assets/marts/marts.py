@@ -104,6 +104,10 @@ class Marts:
         )
         return {month: int(rows) for month, rows in found}
 
+    def has(self, model: str) -> bool:
+        """Return whether the table or view is there."""
+        return self._home.has(model)
+
     def month_sums(self, dataset: Dataset, first: date = date.min, last: date = date.max) -> dict[date, Totals] | None:
         """Return the trips and cents of each month in `fct_zone_hour`, or None if the marts were never made."""
         if not self._home.has("fct_zone_hour"):
