@@ -33,6 +33,8 @@ OPTIONS = {
     "checkpoint_timeout": "15min",
     "synchronous_commit": "on",
     "fsync": "on",
+    # It compiled a question of the marts for longer than the question then took.
+    "jit": "off",
     "max_connections": "100",
     "huge_pages": "off",
     # initdb would write the time zone of this machine into the cluster.
