@@ -34,6 +34,8 @@
     SET LOCAL work_mem = '64MB';
     SET LOCAL hash_mem_multiplier = 4;
     SET LOCAL jit = off;
+    {# The few refunds are taken for many, and all trips were sorted to be merged with them. #}
+    SET LOCAL enable_mergejoin = off;
     SET LOCAL max_parallel_workers_per_gather = 0;
     DELETE FROM {{ relation }} WHERE {{ of_this_run() }};
     INSERT INTO {{ relation }} ({{ column_names() }})

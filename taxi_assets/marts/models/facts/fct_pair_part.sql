@@ -31,19 +31,21 @@ by_minute AS (
     SUM({{ cents('total_usd') }}) AS total_cents,
     SUM({{ cents('driver_pay_usd') }}) AS pay_cents
   FROM t
-  GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+  {# In the order of the windows below, so that one sort serves both; what differs most is first, as rows are compared by it. #}
+  GROUP BY pickup_location_id, dropoff_location_id, is_weekend, part_of_day, source_month, dataset, company,
+    pickup_zone_by_coordinates, dropoff_zone_by_coordinates, minutes
 ),
 ranked AS (
   SELECT
     by_minute.*,
     SUM(trips) OVER (
-      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates,
-        dropoff_zone_by_coordinates, part_of_day, is_weekend
+      PARTITION BY pickup_location_id, dropoff_location_id, is_weekend, part_of_day, source_month, dataset, company,
+        pickup_zone_by_coordinates, dropoff_zone_by_coordinates
       ORDER BY minutes ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS up_to,
     SUM(trips) OVER (
-      PARTITION BY source_month, dataset, company, pickup_location_id, dropoff_location_id, pickup_zone_by_coordinates,
-        dropoff_zone_by_coordinates, part_of_day, is_weekend
+      PARTITION BY pickup_location_id, dropoff_location_id, is_weekend, part_of_day, source_month, dataset, company,
+        pickup_zone_by_coordinates, dropoff_zone_by_coordinates
     ) AS of_all
   FROM by_minute
 )
