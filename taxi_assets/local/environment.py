@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from taxi_assets.local import postgres
-from taxi_assets.local.ports import LOOPBACK
+from taxi_assets.local.proxies import bypass_for_loopback
 from taxi_assets.settings import PORT_DEFAULTS, PROJECT_ROOT, Settings
 
 # Dagster's storage works with this driver alone, and SQLAlchemy does not know `postgres://`.
@@ -58,7 +58,7 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     if environ.get("TAXI_SAMPLE_ROWS"):
         values["TAXI_SAMPLE_ROWS"] = environ["TAXI_SAMPLE_ROWS"]
     values["PATH"] = _path(settings, environ)
-    return values | _no_proxy(environ)
+    return values | bypass_for_loopback(environ)
 
 
 def module_variable(command: str) -> str:
@@ -133,14 +133,3 @@ def _path(settings: Settings, environ: Mapping[str, str]) -> str:
     last = [str(postgres.bin_dir())] if settings.env == "local" else []
     present = [part for part in environ.get("PATH", os.defpath).split(os.pathsep) if part not in (*first, *last)]
     return os.pathsep.join([*first, *present, *last])
-
-
-def _no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """Bypass a configured proxy for the loopback address."""
-    if not any(environ.get(name) for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")):
-        return {}
-    current = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if current == "*" or LOOPBACK in current.split(","):
-        return {}
-    value = ",".join(part for part in (current, LOOPBACK, "localhost") if part)
-    return {"no_proxy": value, "NO_PROXY": value}
