@@ -1,6 +1,6 @@
 """The command `taxi estimate`: how long a trip will take.
 
-It imports no Dagster, which takes longer than an answer may.
+It imports neither Dagster nor scikit-learn: each takes longer than an answer may.
 """
 
 import json
@@ -34,8 +34,6 @@ def estimate(start: str, end: str, when: str, dataset: str, as_json: bool) -> No
     """
     from taxi_assets.contract.datasets import dataset as dataset_named
 
-    # One question is answered in one thread; others would only wait for each other on a busy machine.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     name, at = dataset_named(dataset).name, parse_time(when)
     zones = [find_zone(text) for text in (start, end)]
     months, read = _lake(name)
@@ -103,6 +101,7 @@ def answer_from(
     from taxi_assets.models.card import mae_at
     from taxi_assets.models.fit import answer
     from taxi_assets.models.places import known_places
+    from taxi_assets.models.skops_file import by_numpy
     from taxi_assets.models.trips import Questions
 
     if not months:
@@ -111,7 +110,7 @@ def answer_from(
         )
     trip_month = at.date().replace(day=1)
     month = max((m for m in months if m <= trip_month), default=months[0])
-    card, fitted, tuning = store.load(dataset, month, read)
+    card, fitted, tuning = store.load(dataset, month, read, by_numpy)
     asked = Questions(np.array([start.id]), np.array([end.id]), np.array([at], "datetime64[s]"))
     minutes, low, high = (round(float(values[0]), 1) for values in answer(fitted, tuning, asked, known_places()))
     mae = mae_at(card, trip_month)
@@ -150,13 +149,13 @@ def as_text(found: dict[str, Any]) -> str:
 def _lake(dataset: str) -> tuple[list[date], Reader]:
     from google.cloud import storage
 
-    from taxi_assets.local.environment import environment
+    from taxi_assets.local.proxies import bypass_for_loopback
     from taxi_assets.models.store import model_months, models_prefix
     from taxi_assets.resources.google_errors import PATIENCE_SECONDS, client_arguments, google_errors
     from taxi_assets.settings import Settings
 
     settings = Settings.from_environment()
-    os.environ.update(environment(settings))
+    os.environ.update(bypass_for_loopback())
     if not settings.gcs_bucket:
         raise SettingsError("No bucket is set; set TAXI_GCS_BUCKET to the bucket of the lake.")
     host = settings.storage_emulator_host

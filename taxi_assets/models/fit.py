@@ -41,7 +41,10 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Trees for the mean, the logarithm, P10 and P90, and the history that their features need."""
+    """Trees for the mean, the logarithm, P10 and P90, and the history that their features need.
+
+    The trees are scikit-learn's regressors, or the `Trees` of a stored model.
+    """
 
     history: History
     mean: Any

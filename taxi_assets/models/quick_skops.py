@@ -1,4 +1,4 @@
-"""Import skops in a fraction of the time: most of what an estimate took was its imports."""
+"""Import skops in a fraction of the time and memory."""
 
 from typing import Any
 

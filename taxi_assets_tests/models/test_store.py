@@ -13,11 +13,21 @@ from taxi_assets.models.backtest import DurationModel, train
 from taxi_assets.models.card import build_card, mae_at, page, verdict
 from taxi_assets.models.fit import answer
 from taxi_assets.models.places import known_places
+from taxi_assets.models.skops_file import by_numpy, by_skops
+from taxi_assets.models.trips import Questions
 from taxi_assets_tests.support.trips import month_trips
 
 PLACES = known_places()
 MAY = date(2023, 5, 1)
 CARD = "models/green/2023-05/card.json"
+
+
+def random_questions(rows: int) -> Questions:
+    """Return questions of all times, and of all pairs of zones: few have trips, and 0, 264 and 265 have no place."""
+    random = np.random.default_rng(0)
+    zones = random.integers(0, 266, (2, rows))
+    zones[random.random(zones.shape) < 0.1] = 264
+    return Questions(*zones, np.datetime64("2009-01-01", "s") + random.integers(0, 20 * 366 * 86_400, rows))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +41,11 @@ def objects(model: DurationModel) -> dict[str, bytes]:
     facts = store.file_facts(content)
     card = build_card("green", model, facts, [{"month": "2023-04", "sample": False}], sample=False)
     return {CARD: json.dumps(card).encode(), f"models/green/2023-05/{facts['name']}": content}
+
+
+@pytest.fixture(params=[by_skops, by_numpy])
+def unpack(request: pytest.FixtureRequest) -> store.Unpack:
+    return request.param
 
 
 def change_card(objects: dict[str, bytes], **changes: object) -> None:
@@ -49,64 +64,66 @@ def replace_file(objects: dict[str, bytes], content: bytes) -> None:
     change_card(objects, file=facts)
 
 
-def test_a_model_answers_the_same_after_it_was_saved(model: DurationModel, objects: dict[str, bytes]):
-    card, fitted, tuning = store.load("green", MAY, objects.get)
+def test_a_model_answers_the_same_after_it_was_saved(
+    model: DurationModel, objects: dict[str, bytes], unpack: store.Unpack
+):
+    card, fitted, tuning = store.load("green", MAY, objects.get, unpack)
     assert card["fitted_on"] == ["2023-02", "2023-03", "2023-04"]
-    questions = month_trips(MAY).questions
-    for mine, saved in zip(model.answer(questions, PLACES), answer(fitted, tuning, questions, PLACES), strict=True):
-        assert np.array_equal(mine, saved)
+    for questions in (month_trips(MAY).questions, random_questions(5000)):
+        for mine, saved in zip(model.answer(questions, PLACES), answer(fitted, tuning, questions, PLACES), strict=True):
+            assert np.array_equal(mine, saved)
 
 
-def test_a_broken_file_is_refused(objects: dict[str, bytes]):
+def test_a_broken_file_is_refused(objects: dict[str, bytes], unpack: store.Unpack):
     name = file_name(objects)
     objects[name] = objects[name][:-100]
     with pytest.raises(ServiceError, match=r"is broken: .* materialize green/duration_model of 2023-05 again"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
     replace_file(objects, b"PK\3\4 and then nothing")
     with pytest.raises(ServiceError, match="cannot be read"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
     del objects[file_name(objects)]
     with pytest.raises(ServiceError, match="lacks its file"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
 @pytest.mark.parametrize("card", [b"", b"[]", b"{", b'{"file": 1}'])
-def test_a_broken_card_is_refused(objects: dict[str, bytes], card: bytes):
+def test_a_broken_card_is_refused(objects: dict[str, bytes], card: bytes, unpack: store.Unpack):
     objects[CARD] = card
     with pytest.raises(ServiceError, match="card that cannot be read"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
-def test_a_stale_model_is_refused(objects: dict[str, bytes]):
+def test_a_stale_model_is_refused(objects: dict[str, bytes], unpack: store.Unpack):
     change_card(objects, feature_version="0")
     with pytest.raises(ServiceError, match="is stale: its features have version 0"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
     change_card(objects, feature_version="1", libraries={"scikit-learn": "0.24"})
     with pytest.raises(ServiceError, match=r"is stale: scikit-learn 0\.24 made it"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
-def test_the_file_of_another_model_is_refused(model: DurationModel, objects: dict[str, bytes]):
+def test_the_file_of_another_model_is_refused(model: DurationModel, objects: dict[str, bytes], unpack: store.Unpack):
     with pytest.raises(ServiceError, match="has no card"):
-        store.load("yellow", MAY, objects.get)
+        store.load("yellow", MAY, objects.get, unpack)
     yellow = {name.replace("green", "yellow"): content for name, content in objects.items()}
     with pytest.raises(ServiceError, match="has the card of green 2023-05"):
-        store.load("yellow", MAY, yellow.get)
+        store.load("yellow", MAY, yellow.get, unpack)
     replace_file(objects, store.to_bytes(model, "yellow"))
     with pytest.raises(ServiceError, match="its file is of another model"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
-def test_a_file_with_types_that_no_model_has_is_refused(objects: dict[str, bytes]):
+def test_a_file_with_types_that_no_model_has_is_refused(objects: dict[str, bytes], unpack: store.Unpack):
     replace_file(objects, dumps({"dataset": "green", "month": "2023-05", "trees": np.random.RandomState(0).rand}))
     with pytest.raises(ServiceError, match=r"(holds .* which no model does|cannot be read)"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
-def test_a_card_that_names_another_path_is_refused(objects: dict[str, bytes]):
+def test_a_card_that_names_another_path_is_refused(objects: dict[str, bytes], unpack: store.Unpack):
     change_card(objects, file={"name": "../../secret", "sha256": "0"})
     with pytest.raises(ServiceError, match="which is none of a model"):
-        store.load("green", MAY, objects.get)
+        store.load("green", MAY, objects.get, unpack)
 
 
 def test_a_model_that_is_not_better_than_the_floor_is_not_used(objects: dict[str, bytes]):
