@@ -166,7 +166,8 @@ def _lake(dataset: str) -> tuple[list[date], Reader]:
         return google_errors(what, host, f"{what} does not exist; create it, or set TAXI_GCS_BUCKET to one that does.")
 
     with errors():
-        bucket = storage.Client(project=settings.gcp_project, **client_arguments(host)).bucket(settings.gcs_bucket)
+        client = storage.Client(project=settings.gcp_project, **client_arguments(host))
+        bucket = client.bucket(settings.gcs_bucket, user_project=settings.gcp_billed_project)
         names = [blob.name for blob in bucket.list_blobs(prefix=models_prefix(dataset), retry=retry)]
 
     def read(name: str) -> bytes | None:
