@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
+from pyspark.sql.functions import broadcast
 
 # Of Spark's own reasons, the first lines; what follows is the plan of the query and Java's stack.
 REASON_LENGTH = 600
@@ -30,7 +31,9 @@ def make(plan: dict[str, Any]) -> dict[str, Any]:
             # An explicit schema: without one, Spark takes it from one file, or reads all of them to merge theirs.
             reader, files = spark.read.schema(view["schema"]), view["files"]
             found = reader.parquet(*files) if files else spark.createDataFrame([], view["schema"])
-            found.createOrReplaceTempView(name)
+            # Spark does not know how small an empty table is. Joined by a shuffle, all trips without a key, which are
+            # those of most years, would go to one task.
+            (broadcast(found) if view["small"] else found).createOrReplaceTempView(name)
         started = time.monotonic()
         rows = {name: write(spark, table, f"{plan['out']}/{name}") for name, table in plan["tables"].items()}
         return {"rows": rows, "spark": spark.version, "seconds": round(time.monotonic() - started, 1)}

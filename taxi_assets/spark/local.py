@@ -13,8 +13,8 @@ from taxi_assets.errors import ServiceError
 JAVA = 17
 INSTALL = f"install Java {JAVA} or later (on Debian: apt-get install openjdk-17-jre-headless)"
 CORES = 4
-# The heap; Java itself takes about 450 MB more, whatever the heap is.
-HEAP = "1200m"
+# The heap; Java and Python take up to 600 MiB more, whatever the heap is.
+HEAP = "1100m"
 # One collector's thread and few caches: measured, they are what keeps Java itself small.
 _OPTIONS = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=256m -XX:ReservedCodeCacheSize=96m -XX:MaxDirectMemorySize=128m"
 
@@ -49,10 +49,15 @@ def java_version(java: str) -> int | None:
     return int(match[1]) if match and done.returncode == 0 else None
 
 
+def cores() -> int:
+    """Return how many cores Spark takes of this machine's."""
+    return min(CORES, os.cpu_count() or 1)
+
+
 def configuration(folder: Path) -> dict[str, str]:
     """Return Spark's settings for this machine; what does not fit into memory goes to the folder."""
     return {
-        "spark.master": f"local[{min(CORES, os.cpu_count() or 1)}]",
+        "spark.master": f"local[{cores()}]",
         "spark.driver.memory": HEAP,
         "spark.driver.extraJavaOptions": _OPTIONS,
         # Nothing listens beyond this machine.

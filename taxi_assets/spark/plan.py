@@ -55,8 +55,8 @@ def build_plan(
         "name": f"{dataset.name} {months[0].year}",
         "conf": dict(CONF) | dict(conf or {}),
         "views": {
-            trips_table(dataset.name): {"files": list(files), "schema": schema_text(dataset.schema)},
-            ZONE_PIECES_TABLE: {"files": list(pieces), "schema": schema_text(ZONE_PIECES_SCHEMA)},
+            trips_table(dataset.name): {"files": list(files), "schema": schema_text(dataset.schema), "small": False},
+            ZONE_PIECES_TABLE: {"files": list(pieces), "schema": schema_text(ZONE_PIECES_SCHEMA), "small": True},
         },
         "out": out,
         "tables": {
@@ -71,11 +71,11 @@ def schema_text(schema: Schema) -> str:
     return ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in schema.columns)
 
 
-def table_sql(table: HistoryTable, dataset: str, months: Sequence[date]) -> str:
-    """Return the table's query in Spark's SQL, with the columns and types of the warehouse's table."""
+def table_sql(table: HistoryTable, dataset: str, months: Sequence[date], engine: str = "spark") -> str:
+    """Return the table's query, with the columns and Spark's types of the warehouse's table."""
     if table.fact is not None:
-        made = render_fact(table.fact, "spark", dataset, months)
+        made = render_fact(table.fact, engine, dataset, months)
     else:
-        made = render(table.template, "spark", dataset, months)
+        made = render(table.template, engine, dataset, months)
     columns = ", ".join(f"CAST({c.name} AS {SPARK_TYPES[c.type]}) AS {c.name}" for c in table.table.schema.columns)
     return f"SELECT {columns} FROM ({made}) AS made"

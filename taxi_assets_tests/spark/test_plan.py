@@ -25,6 +25,7 @@ def test_a_plan_is_json_and_names_what_is_read_and_written(dataset: str) -> None
     assert json.loads(json.dumps(plan)) == plan
     assert plan["tables"].keys() == HISTORY_TABLES.keys()
     assert plan["conf"]["spark.sql.session.timeZone"] == "UTC"
+    assert [name for name, view in plan["views"].items() if view["small"]] == ["zone_pieces"]
     for table in plan["tables"].values():
         assert "source_month IN (DATE '2023-01-01', DATE '2023-02-01')" in " ".join(table["sql"].split())
         assert f"{dataset}_trips" in table["sql"]
