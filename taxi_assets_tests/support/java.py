@@ -3,11 +3,14 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import psutil
 import pytest
+
+from taxi_assets.spark.engine import SCRIPT
 
 needs_java = pytest.mark.skipif(
     shutil.which("java") is None or find_spec("pyspark") is None,
@@ -19,20 +22,32 @@ QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 def java_processes() -> list[psutil.Process]:
     """Return the Javas of Spark that this process started, or that such a process started."""
-    found = []
+    # Not one that is asked for its version.
+    return [
+        process
+        for process, command in _commands().items()
+        if command[:1] and Path(command[0]).name == "java" and any("spark" in part for part in command)
+    ]
+
+
+def script_processes() -> list[psutil.Process]:
+    """Return the script, which is there before its Java is."""
+    return [process for process, command in _commands().items() if str(SCRIPT) in command]
+
+
+def _commands() -> dict[psutil.Process, list[str]]:
+    found = {}
     for process in psutil.Process().children(recursive=True):
-        try:
-            # Not one that is asked for its version.
-            is_spark = process.name() == "java" and any("spark" in part for part in process.cmdline())
-            found += [process] if is_spark else []
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found[process] = process.cmdline()
     return found
 
 
 @contextmanager
-def java_killed_when(moment: Callable[[], bool]) -> Iterator[list[int]]:
-    """Kill Java as soon as there is one and the moment has come; yield the list of those killed."""
+def killed_when(
+    moment: Callable[[], bool], processes: Callable[[], list[psutil.Process]] = java_processes
+) -> Iterator[list[int]]:
+    """Kill processes as soon as there are some and the moment has come; yield the list of those killed."""
     killed: list[int] = []
     over = threading.Event()
 
@@ -40,9 +55,10 @@ def java_killed_when(moment: Callable[[], bool]) -> Iterator[list[int]]:
         while not over.wait(0.01):
             if not moment():
                 continue
-            for process in java_processes():
-                process.kill()
-                killed.append(process.pid)
+            for process in processes():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    killed.append(process.pid)
             if killed:
                 return
 
