@@ -12,7 +12,8 @@ help:
 	@echo "make test     the tests          make test-unit  those that start nothing"
 	@echo "make lint     formatting, lint, layers, types and definitions"
 	@echo "make chaos    random faults against loads of months, ROUNDS=1000 SEED=1"
-	@echo "make bench    the benchmarks     make install  only prepare .venv"
+	@echo "make bench    the benchmarks, or some: ONLY=history MILLIONS='10 50'"
+	@echo "make install  only prepare .venv"
 	@echo "make audit    look for known vulnerabilities in what is installed"
 	@echo "make install-spark   what the years of history need, 490 MB"
 
@@ -65,8 +66,8 @@ down: install
 
 # What the benchmarks compare with comes only with them.
 bench: install
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,spark]'
+	@$(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(addprefix --millions ,$(MILLIONS))
 
 lint: install
 	@$(BIN)/ruff check .

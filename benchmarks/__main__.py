@@ -2,7 +2,9 @@
 
 import os
 import platform
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import click
 
 from benchmarks.compare import compare, compare_real
 from benchmarks.growth import growth
+from benchmarks.history import history
 from benchmarks.layout import layout
 from benchmarks.marts import marts
 from benchmarks.model import model
@@ -17,12 +20,15 @@ from benchmarks.parts import parts
 from benchmarks.section import Section
 from benchmarks.whole_runs import whole_runs
 from benchmarks.workbench import workbench
+from taxi_assets.errors import ServiceError
+from taxi_assets.spark import local
 
 RESULTS = Path(__file__).with_name("results.md")
 # What was measured once and not chosen; it ends the results.
 TRIED = Path(__file__).with_name("tried.md")
-PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt", "scikit-learn")
-PARTS = {
+PACKAGES = ("dagster", "pyarrow", "isal", "pgpq", "psycopg", "duckdb", "pandas", "dlt", "scikit-learn", "pyspark")
+MILLIONS = (10, 50)
+PARTS: dict[str, Callable[..., Section]] = {
     "stages": compare,
     "real": compare_real,
     "parts": parts,
@@ -31,6 +37,7 @@ PARTS = {
     "growth": growth,
     "model": model,
     "marts": marts,
+    "history": history,
 }
 
 
@@ -39,16 +46,34 @@ PARTS = {
 @click.option(
     "--only", type=click.Choice(list(PARTS)), multiple=True, help="Some of the parts; the results are printed alone."
 )
-def main(runs: int, only: tuple[str, ...]) -> None:
-    """Measure this project beside its opponents on this machine; all of it takes about half an hour."""
+@click.option(
+    "--millions",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=MILLIONS,
+    show_default=True,
+    help="Sizes of the part `history`, in millions of rows; 500 take about 9 GB of disk, and room for what is spilled.",
+)
+def main(runs: int, only: tuple[str, ...], millions: tuple[int, ...]) -> None:
+    """Measure this project beside its opponents on this machine; all of it takes about three quarters of an hour."""
+    parts = PARTS | {"history": partial(history, millions=millions)}
+    if not only or "history" in only:
+        _check_spark()
     sections = []
-    for name in only or PARTS:
+    for name in only or parts:
         with workbench(dagster=name == "runs") as bench:
-            sections.append(PARTS[name](bench, runs, click.echo))
+            sections.append(parts[name](bench, runs, click.echo))
         click.echo("\n" + sections[-1].as_text())
     if not only:
         RESULTS.write_text(report(sections, runs))
         click.echo(f"Written to {RESULTS}")
+
+
+def _check_spark() -> None:
+    try:
+        local.check_ready()
+    except ServiceError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def report(sections: list[Section], runs: int) -> str:
