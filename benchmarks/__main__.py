@@ -55,7 +55,7 @@ PARTS: dict[str, Callable[..., Section]] = {
     help="Sizes of the part `history`, in millions of rows; 500 take about 9 GB of disk, and room for what is spilled.",
 )
 def main(runs: int, only: tuple[str, ...], millions: tuple[int, ...]) -> None:
-    """Measure this project beside its opponents on this machine; all of it takes about three quarters of an hour."""
+    """Measure this project beside its opponents on this machine; all of it takes about an hour."""
     parts = PARTS | {"history": partial(history, millions=millions)}
     if not only or "history" in only:
         _check_spark()
