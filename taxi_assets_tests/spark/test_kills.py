@@ -24,7 +24,7 @@ from taxi_assets_tests.spark.conftest import APRIL
 from taxi_assets_tests.support.java import java_processes, killed_when, needs_java, script_processes
 
 pytestmark = [needs_java, pytest.mark.usefixtures("one_table")]
-# Of the time that a year took; the seed draws which process is killed, too.
+# One in each part of the time that a year takes; the seed draws the moment and which process is killed.
 KILLS, SEED = 5, 20
 MAY = date(2020, 5, 1)
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -102,8 +102,9 @@ def test_a_year_is_made_and_stays_as_it_was_when_java_is_killed_or_nothing_is_sa
 
 def test_a_year_is_the_old_or_the_new_one_everywhere_when_spark_is_killed_at_any_time(green: World, tlc: Path) -> None:
     loads = [build_history_tables(DATASETS["green"], name) for name in WAREHOUSES]
-    started = time.monotonic()
     assert make(green, *loads).success
+    started = time.monotonic()
+    assert make(green).success
     took = time.monotonic() - started
     old = held(green)
     assert [trips(rows) for rows in old.values()] == [kept_rows(green, APRIL)] * 3
@@ -111,8 +112,9 @@ def test_a_year_is_the_old_or_the_new_one_everywhere_when_spark_is_killed_at_any
     of_may = green.with_source(f"file://{tlc}/trips/{{dataset}}_tripdata_{{month}}.csv.gz")
     assert of_may.run("green", MAY, "raw_file", "clean_parquet", "gcs_object").success
     draws, failed = random.Random(SEED), 0
-    for _ in range(KILLS):
-        moment, processes = draws.uniform(0, took), draws.choice([java_processes, script_processes])
+    for part in range(KILLS):
+        moment = took * (part + draws.random()) / KILLS
+        processes = draws.choice([java_processes, script_processes])
         is_over = partial(has_passed, time.monotonic() + moment)
         with killed_when(is_over, processes):
             result = make(green, *loads)
