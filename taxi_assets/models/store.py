@@ -99,9 +99,8 @@ def load(
     Raises:
         ServiceError: The card or the file is missing, broken, of another model, or made by other versions.
     """
-    what = f"The {dataset} model of {month_text(month)}"
-    again = f"materialize {dataset}/duration_model of {month_text(month)} again"
-    card = _card(read(model_object(dataset, month, CARD)), what, again)
+    what, again = _named(dataset, month)
+    card = read_card(dataset, month, read)
     if (card.get("dataset"), card.get("month")) != (dataset, month_text(month)):
         raise ServiceError(f"{what} has the card of {card.get('dataset')} {card.get('month')}; {again}.")
     _check_versions(card, what, again)
@@ -117,7 +116,14 @@ def load(
     return card, fitted, tuning
 
 
-def _card(content: bytes | None, what: str, again: str) -> Card:
+def read_card(dataset: str, month: date, read: Callable[[str], bytes | None]) -> Card:
+    """Return the card of a month's model; `read` returns an object's content, or None.
+
+    Raises:
+        ServiceError: There is no card, or it cannot be read.
+    """
+    what, again = _named(dataset, month)
+    content = read(model_object(dataset, month, CARD))
     if content is None:
         raise ServiceError(f"{what} has no card; {again}.")
     try:
@@ -128,6 +134,14 @@ def _card(content: bytes | None, what: str, again: str) -> Card:
     if not isinstance(card, dict) or not all(isinstance(card.get(part), dict) for part in parts):
         raise ServiceError(f"{what} has a card that cannot be read; {again}.")
     return card
+
+
+def _named(dataset: str, month: date) -> tuple[str, str]:
+    """Return what the model is called in a sentence, and what to do if it cannot be used."""
+    return (
+        f"The {dataset} model of {month_text(month)}",
+        f"materialize {dataset}/duration_model of {month_text(month)} again",
+    )
 
 
 def _check_versions(card: Card, what: str, again: str) -> None:
@@ -151,8 +165,10 @@ def _content(unpack: Unpack, content: bytes, dataset: str, month: date, what: st
         raise ServiceError(f"{what} cannot be read ({type(error).__name__}); {again}.") from error
     if not isinstance(found, Mapping) or (found.get("dataset"), found.get("month")) != (dataset, month_text(month)):
         raise ServiceError(f"{what} is refused: its file is of another model; {again}.")
-    history, trees = found["history"], found["trees"]
-    fitted = Fitted(
-        History(np.asarray(history["means"]), history["keys"], history["added"], history["pair_trips"]), **trees
-    )
-    return fitted, Tuning(**found["tuning"])
+    try:
+        history = found["history"]
+        means = np.asarray(history["means"])
+        fitted = Fitted(History(means, history["keys"], history["added"], history["pair_trips"]), **found["trees"])
+        return fitted, Tuning(**found["tuning"])
+    except (KeyError, TypeError) as error:
+        raise ServiceError(f"{what} is refused: its file has other parts than a model ({error}); {again}.") from error

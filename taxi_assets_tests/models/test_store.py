@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,15 @@ def test_the_file_of_another_model_is_refused(model: DurationModel, objects: dic
 def test_a_file_with_types_that_no_model_has_is_refused(objects: dict[str, bytes], unpack: store.Unpack):
     replace_file(objects, dumps({"dataset": "green", "month": "2023-05", "trees": np.random.RandomState(0).rand}))
     with pytest.raises(ServiceError, match=r"(holds .* which no model does|cannot be read)"):
+        store.load("green", MAY, objects.get, unpack)
+
+
+@pytest.mark.parametrize("parts", [{}, {"history": {}}, {"history": 1, "trees": {}, "tuning": {}}])
+def test_a_file_without_the_parts_of_a_model_is_refused(
+    objects: dict[str, bytes], parts: dict[str, Any], unpack: store.Unpack
+):
+    replace_file(objects, dumps({"dataset": "green", "month": "2023-05"} | parts))
+    with pytest.raises(ServiceError, match="its file has other parts than a model"):
         store.load("green", MAY, objects.get, unpack)
 
 

@@ -307,7 +307,7 @@ def _model_scores(lake: LakeResource, dataset: str, months: Mapping[str, list[da
     """Yield how the model of each month, and those before it, did on it, from the models' cards."""
     cards = store.model_months(dataset, (item.name for item in lake.list(store.models_prefix(dataset))))
     for month in sorted({*cards} & {*months[dataset]}):
-        card = json.loads(lake.fetch(store.model_object(dataset, month, store.CARD)).read_text(encoding="utf-8"))
+        card = store.read_card(dataset, month, lambda name: lake.fetch(name).read_bytes())
         if card["sample"] or card["scored_on"] != month_text(month):
             continue
         row = {"dataset": dataset, "scored_month": month_text(month)}

@@ -18,6 +18,7 @@ from taxi_assets.defs.assets.reports import (
     answers_of,
     build_month_report,
     build_overview,
+    facts_of,
     month_pages,
     postgres_marts,
 )
@@ -227,3 +228,12 @@ def test_foreign_objects_beside_the_pages_are_no_months(filled: World, tmp_path:
 def test_without_marts_the_error_says_what_to_do(world: World) -> None:
     with pytest.raises(ServiceError, match="materialize the group `marts`"):
         answers_of(postgres_marts(world.lake, world.postgres), Scope("green", MARCH))
+
+
+def test_a_broken_card_of_a_model_is_a_sentence(world: World, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text("{")
+    world.lake.put(tmp_path / "card.json", "models/green/2023-03/card.json", {})
+    with pytest.raises(
+        ServiceError, match="card that cannot be read; materialize green/duration_model of 2023-03"
+    ):
+        facts_of(world.lake, {"green": [MARCH]})
