@@ -233,7 +233,5 @@ def test_without_marts_the_error_says_what_to_do(world: World) -> None:
 def test_a_broken_card_of_a_model_is_a_sentence(world: World, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text("{")
     world.lake.put(tmp_path / "card.json", "models/green/2023-03/card.json", {})
-    with pytest.raises(
-        ServiceError, match="card that cannot be read; materialize green/duration_model of 2023-03"
-    ):
+    with pytest.raises(ServiceError, match="card that cannot be read; materialize green/duration_model of 2023-03"):
         facts_of(world.lake, {"green": [MARCH]})
